@@ -1,0 +1,1 @@
+"""Backstory: the event-sourced state store for agents."""

@@ -1,0 +1,1 @@
+"""Folds of the log: current state, state at a point, key history, the causality graph."""

@@ -1,0 +1,1 @@
+"""Questions about the past: timelines, why, impact, hook replay, what-if."""
