@@ -1,0 +1,1 @@
+"""What Backstory's own tests stand on, shipped so that yours can too."""
