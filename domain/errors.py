@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 __all__ = [
     "AccessDeniedError",
@@ -157,7 +157,10 @@ class InvalidValueError(BackstoryError, ValueError):
 
 
 class ValueTooLargeError(BackstoryError, ValueError):
-    """A value takes more bytes than the limit; nothing was written. `size` is a lower bound where it was not encoded."""
+    """A value takes more bytes than the limit; nothing was written.
+
+    `size` counts bytes; it is a lower bound where the value was too large even to encode.
+    """
 
     def __init__(self, *, size: int, limit: int, scope: str | None = None, key: str | None = None) -> None:
         """Take the size and the limit in bytes, and where the value was to go."""
@@ -200,7 +203,9 @@ class HookCancelledError(BackstoryError):
 class HookError(BackstoryError):
     """A required hook failed, or a retry asked for by a hook gave up; nothing was written."""
 
-    def __init__(self, message: str, *, hook: str | None = None, point: str | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, hook: str | None = None, point: str | None = None, hint: str | None = None
+    ) -> None:
         """Say what failed; name the hook and its point where they are known."""
         self.hook = hook
         self.point = point
@@ -239,7 +244,7 @@ class MigrationError(BackstoryError):
         report: object = None,
         hint: str | None = None,
     ) -> None:
-        """Say what failed; give the failing key, the path in its value, and the report of the run where there is one."""
+        """Say what failed; give the failing key, the path in its value, and the report of the run if there is one."""
         self.scope = scope
         self.key = key
         self.path = path
@@ -305,7 +310,7 @@ class ErasedError(BackstoryError):
         where = "" if position is None else f" at position {position}"
         super().__init__(
             f"the data of {shown(str(subject))}{where} has been erased",
-            hint="Nothing can bring it back; treat it as absent.",
+            hint=hint or "Nothing can bring it back; treat it as absent.",
         )
 
 
@@ -331,7 +336,7 @@ class StoreClosedError(BackstoryError):
 class StoreUnavailableError(BackstoryError):
     """The store cannot be reached, is locked, or is full. `outcome` says what is known of the write."""
 
-    _HINTS: dict[Outcome, str] = {
+    _HINTS: ClassVar[dict[Outcome, str]] = {
         "not_written": "Nothing was written; retry when the store is back.",
         "unknown": "The write may have been made; retry with the same event ids, which are stored once.",
         "unavailable": "Check that the store's server, file or disk is there, and try again.",

@@ -34,7 +34,7 @@ def normalise_key(key: object) -> str:
 
 
 def validate_prefix(prefix: object) -> str:
-    """Return `prefix` in NFC; the empty prefix selects all keys. Raises `InvalidKeyError` where no key could begin so."""
+    """Return `prefix` in NFC, where empty selects all keys. Raises `InvalidKeyError` if no key could begin so."""
     return "" if isinstance(prefix, str) and not prefix else normalise_key(prefix)
 
 

@@ -208,7 +208,7 @@ def _remembered(text: str) -> Scope:
 
 
 def _rebuilt(kind: str, ids: tuple[str, ...], parent: Scope | None) -> Scope:
-    return Scope(kind, *ids, parent=parent)
+    return Scope(kind, *ids, parent=parent) if ids else Scope.GLOBAL
 
 
 def _refuse_type(value: object) -> NoReturn:
@@ -252,13 +252,17 @@ def _unescaped(part: str, text: str) -> str:
     """Decode the escapes of one id of `text`."""
     if "%" not in part:
         return part
+    if _BROKEN_ESCAPE.search(part):
+        _refuse_escape(text)
     try:
-        if _BROKEN_ESCAPE.search(part):
-            raise ValueError(part)
         return _ESCAPES.sub(lambda match: bytes.fromhex(match[0].replace("%", "")).decode(), part)
-    except ValueError:
-        raise InvalidScopeError(
-            text,
-            rule="broken escape: `%` is followed by two hexadecimal digits, and escapes are UTF-8",
-            hint="Write a percent sign as %25.",
-        ) from None
+    except UnicodeDecodeError:
+        _refuse_escape(text)
+
+
+def _refuse_escape(text: str) -> NoReturn:
+    raise InvalidScopeError(
+        text,
+        rule="broken escape: `%` is followed by two hexadecimal digits, and escapes are UTF-8",
+        hint="Write a percent sign as %25.",
+    ) from None

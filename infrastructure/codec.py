@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args
 from uuid import UUID
 
 import orjson
@@ -21,23 +22,28 @@ import orjson
 from backstory.domain.errors import IntegrityError, InvalidValueError, ValueTooLargeError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
-__all__ = ["MAX_DEPTH", "canonical", "decode_value", "encode_object", "encode_set", "encode_value", "render_path"]
+__all__ = ["MAX_DEPTH", "Op", "canonical", "decode_value", "encode_object", "encode_set", "encode_value", "render_path"]
 
 MAX_DEPTH: Final = 200
+
+Op = Literal["set", "update", "increment", "copy", "move", "migrate", "restore"]
+"""How a written value came about."""
 
 # orjson would turn these into text, or look inside them, where the value would not come back.
 _OPTIONS: Final = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
 _CONTAINERS: Final = frozenset({dict, list, tuple})
-_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
-_PLAIN: Final = _CONTAINERS | _SCALARS
+_SURE: Final = frozenset({str, int, bool, type(None)})
+_PLAIN: Final = _CONTAINERS | _SURE | {float}
+_FEW_CONTAINERS: Final = 100
 _MANY_PARTS: Final = 1_000_000
 _DOLLAR: Final = b'"$'
 _INT_64: Final = range(-(2**63), 2**64)
+_dumps: Final = orjson.dumps
+_loads: Final = orjson.loads
 _IDENTIFIER: Final = re.compile(r"[^\W\d][\w-]*")
-_OPS: Final = ("set", "update", "increment", "copy", "move", "migrate", "restore")
-_OP_ENDS: Final = {op: f',"op":"{op}"'.encode() for op in _OPS}
+_OP_ENDS: Final = {op: f',"op":"{op}"'.encode() for op in get_args(Op)}
 
 # The steps from the value to a part of it, innermost first: None, or (what leads to the container, key or index).
 _Path = tuple["_Path", str | int] | None
@@ -47,7 +53,8 @@ def encode_value(value: object, *, max_depth: int = MAX_DEPTH, max_bytes: int | 
     """Return `value` as JSON text in UTF-8; `decode_value` gives an equal value back (tuples as lists).
 
     Raises `InvalidValueError`, with the path to the culprit, for NaN, infinities, lone surrogates, keys that are no
-    text, cycles, more than `max_depth` (at most 200) containers inside each other, and types that JSON and the tags do not have.
+    text, cycles, more than `max_depth` containers inside each other (no more than 200 can be), and types that have
+    neither a form in JSON nor a tag.
     Raises `ValueTooLargeError` if the text is longer than `max_bytes`.
     """
     encoded = _encoded(value, max_depth, max_bytes, _OPTIONS)
@@ -57,10 +64,10 @@ def encode_value(value: object, *, max_depth: int = MAX_DEPTH, max_bytes: int | 
 
 
 def encode_object(data: Mapping[str, object], *, max_depth: int = MAX_DEPTH) -> bytes:
-    """Return a mapping, such as an event's data, as `encode_value` does. Raises `InvalidValueError` for anything else."""
-    if not isinstance(data, dict):
+    """Return a mapping, such as an event's data, as `encode_value` does; refuse anything else likewise."""
+    if not isinstance(data, Mapping):
         raise InvalidValueError("", rule=f"an object is a dict, not {_article(data)}", hint="Give a dict.")
-    return encode_value(data, max_depth=max_depth)
+    return encode_value(data if isinstance(data, dict) else dict(data), max_depth=max_depth)
 
 
 def canonical(value: object, *, max_depth: int = MAX_DEPTH) -> bytes:
@@ -68,7 +75,7 @@ def canonical(value: object, *, max_depth: int = MAX_DEPTH) -> bytes:
     return _encoded(value, max_depth, None, _OPTIONS | orjson.OPT_SORT_KEYS)
 
 
-def encode_set(value_bytes: bytes, op: str = "set", extra: Mapping[str, object] | None = None) -> bytes:
+def encode_set(value_bytes: bytes, op: Op = "set", extra: Mapping[str, object] | None = None) -> bytes:
     """Return the data of a `state.set` event from an encoded value, which is not encoded again.
 
     `op` says how the value came about; `extra` holds what stands beside it (`by`, `source`, `expires_at`).
@@ -81,16 +88,17 @@ def encode_set(value_bytes: bytes, op: str = "set", extra: Mapping[str, object] 
     return head + b"," + encode_value(dict(extra))[1:]
 
 
-def decode_value(data: bytes) -> Any:  # noqa: ANN401 - any JSON value, as `json.loads`
+def decode_value(data: bytes) -> Any:
     """Return the value that `encode_value` made these bytes of; it is the caller's own.
 
     Raises `IntegrityError` if they are no JSON, or hold a tag that this release does not know.
     """
     try:
-        value = orjson.loads(data)
+        value = _loads(data)
     except orjson.JSONDecodeError as error:
         raise IntegrityError(f"stored bytes are no JSON: {error}", kind="encoding") from error
-    return _untagged(value) if _DOLLAR in data else value
+    # `find`, for a memoryview has none: `in` would look for an item, find nothing, and leave the tags.
+    return value if data.find(_DOLLAR) < 0 else _untagged(value)
 
 
 def render_path(steps: Iterable[str | int]) -> str:
@@ -110,45 +118,64 @@ def render_path(steps: Iterable[str | int]) -> str:
 
 
 def _encoded(value: object, max_depth: int, max_bytes: int | None, option: int) -> bytes:
-    types = _types(value, max_depth, _MANY_PARTS if max_bytes is None else max_bytes // 2)
-    if types <= _PLAIN:
+    if _is_plain(value, max_depth, _MANY_PARTS if max_bytes is None else max_bytes // 2):
         try:
-            encoded = orjson.dumps(value, None, option)
+            encoded = _dumps(value, None, option)
         except (TypeError, RecursionError):
             pass  # A large int, a lone surrogate, or a key that is no text: the tagging walk finds it, and where.
         else:
-            # A key may need its escape; and of NaN and the infinities orjson makes null.
-            if _DOLLAR not in encoded and not (float in types and b"null" in encoded):
+            if _DOLLAR not in encoded:  # Otherwise a key may need its escape.
                 return encoded
     try:
-        return orjson.dumps(_Tagging(max_depth, max_bytes).tagged(value, None), None, option)
-    except RecursionError:
+        return _dumps(_Tagging(max_depth, max_bytes).tagged(value, None), None, option)
+    except (TypeError, RecursionError):  # What orjson may still refuse in base types is their depth.
         _refuse_depth(None, max_depth)
 
 
-def _types(value: object, max_depth: int, max_parts: int) -> set[type]:
-    """Return the types of all parts of a value, with `object` among them if it is too deep or has too many parts.
+def _is_plain(value: object, max_depth: int, max_parts: int) -> bool:
+    """Return whether a value holds nothing but what orjson writes exactly: the hot path, written flat.
 
-    It goes level by level, so a cycle ends at the depth limit; and what holds the same part many times over, a cycle
-    among them, at the limit of parts.
+    It does not look into keys and the size of ints: orjson itself refuses those that are wrong.
     """
-    kind = type(value)
-    types: set[type] = {kind}
-    level: list[Any] = [value] if kind in _CONTAINERS else []
+    todo: list[Any] = [(value,)]
+    for container in todo:
+        for item in container.values() if type(container) is dict else container:
+            kind = type(item)
+            if kind in _SURE:
+                continue
+            if kind is float:
+                if item - item != 0.0:  # NaN and the infinities; math.isfinite costs a call.
+                    return False
+            elif kind in _CONTAINERS:
+                todo.append(item)
+            else:
+                return False
+        if len(todo) > _FEW_CONTAINERS:
+            return _is_plain_by_levels(value, max_depth, max_parts)
+    return len(todo) - 1 <= max_depth or _is_plain_by_levels(value, max_depth, max_parts)
+
+
+def _is_plain_by_levels(value: object, max_depth: int, max_parts: int) -> bool:
+    """Return the same for a value of many containers; False if it is too deep or has too many parts.
+
+    A cycle ends at the limit of depth; and what holds the same part many times over, at the limit of parts.
+    """
+    level: list[Any] = [value]
     while level:
         max_depth -= 1
         inner: list[Any] = []
         for container in level:
             items = container.values() if type(container) is dict else container
-            found = set(map(type, items))
-            types |= found
+            kinds = set(map(type, items))
             max_parts -= len(items)
-            if not found.isdisjoint(_CONTAINERS):
+            if max_parts < 0 or max_depth < 0 or not kinds <= _PLAIN:
+                return False
+            if float in kinds and not all(map(math.isfinite, [item for item in items if type(item) is float])):
+                return False
+            if not kinds.isdisjoint(_CONTAINERS):
                 inner += [item for item in items if type(item) in _CONTAINERS]
-            if max_parts < 0 or max_depth < 0:
-                return {object}
         level = inner
-    return types
+    return True
 
 
 class _Tagging:
@@ -160,18 +187,21 @@ class _Tagging:
         self._bytes = 0
         self._open: set[int] = set()
 
-    def tagged(self, value: Any, path: _Path) -> Any:  # noqa: ANN401 - any value, tagged or refused
+    def tagged(self, value: Any, path: _Path) -> Any:
         """Return the tagged copy of `value`, which lies at `path`."""
+        leaf = _LEAVES.get(type(value))
+        if leaf is not None:
+            return leaf(value, path)
         if isinstance(value, Enum):
             _refuse(path, f"{_article(value)} is an Enum member", "Store its .value.")
-        if isinstance(value, dict | list | tuple):
+        if isinstance(value, (dict, list, tuple)):
             return self._container(value, path)
-        for base, tagged in _LEAVES.items():
+        for base, leaf in _LEAVES.items():
             if isinstance(value, base):
-                return tagged(value, path)
+                return leaf(value, path)
         _refuse_type(value, path)
 
-    def _container(self, value: Any, path: _Path) -> Any:  # noqa: ANN401
+    def _container(self, value: Any, path: _Path) -> Any:
         if id(value) in self._open:
             _refuse(path, "it contains itself", "Break the cycle, for instance by storing an id in its place.")
         if len(self._open) >= self._max_depth:
@@ -209,9 +239,7 @@ def _text(value: str, path: _Path) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
-        _refuse(
-            path, f"{shown(text)} holds a lone surrogate", "Decode the text with the encoding it was written in."
-        )
+        _refuse(path, f"{shown(text)} holds a lone surrogate", "Decode the text with the encoding it was written in.")
     return text
 
 
@@ -321,7 +349,7 @@ _TAGS: Final[dict[str, Callable[[str], object]]] = {
 }
 
 
-def _untagged(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _untagged(value: Any) -> Any:
     """Return a parsed value with its tags decoded and its keys without their escape."""
     root = [value]
     containers: list[Any] = [root]

@@ -1,0 +1,138 @@
+"""The ambient context: what a write is part of and caused by, carried by contextvars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, TypedDict, Unpack
+from uuid import UUID
+
+from backstory.domain.context import NOBODY, Author
+from backstory.domain.errors import InvalidValueError
+from backstory.domain.events import Event, RecordedEvent, pack_correlation
+from backstory.infrastructure import codec
+
+Cause = RecordedEvent | Event | UUID | str
+_MOST_CHARACTERS: Final = 128
+_EXTRA: Final = ("tags", "metadata", "artifacts", "traceparent")
+
+
+class WriteContext(TypedDict, total=False):
+    """What every write takes by keyword; what is left out comes from the ambient context."""
+
+    cause: Cause | Sequence[Cause] | None
+    correlation_id: str | None
+    actor: str | None
+    tags: Iterable[str] | None
+    metadata: Mapping[str, Any] | None
+    artifacts: Iterable[str] | None
+    traceparent: str | None
+
+
+_ambient: ContextVar[WriteContext | None] = ContextVar("backstory_context", default=None)
+_NAMES: Final = frozenset(WriteContext.__annotations__)
+
+
+@contextmanager
+def context(**given: Unpack[WriteContext]) -> Iterator[None]:
+    """Give every write inside the block this context; inner blocks and arguments win.
+
+    Follows the task and the thread it is entered in. Raises `InvalidValueError` for values
+    that no event can carry.
+    """
+    author_of(given, None)
+    token = _ambient.set({**(_ambient.get() or {}), **given})
+    try:
+        yield
+    finally:
+        _ambient.reset(token)
+
+
+def author_of(given: WriteContext, actor: str | None) -> Author:
+    """Return the packed context of one write: arguments first, then the ambient context."""
+    ambient = _ambient.get()
+    if not given and ambient is None:
+        return NOBODY if actor is None else Author(actor=_text("actor", actor))
+    merged = {**(ambient or {}), **{name: value for name, value in given.items() if value is not None}}
+    unknown = merged.keys() - _NAMES
+    if unknown:
+        raise TypeError(f"unexpected context: {', '.join(sorted(unknown))}; known are {', '.join(sorted(_NAMES))}")
+    correlation = merged.get("correlation_id")
+    who = merged.get("actor") or actor
+    return Author(
+        None if correlation is None else pack_correlation(_correlation(correlation)),
+        _causes(merged.get("cause")),
+        None if who is None else _text("actor", who),
+        _extra(merged),
+    )
+
+
+def _correlation(given: object) -> str:
+    if not isinstance(given, str) or not 1 <= len(given) <= _MOST_CHARACTERS:
+        raise InvalidValueError(
+            "correlation_id",
+            rule=f"is no text of 1 to {_MOST_CHARACTERS} characters",
+            hint="Choose a short name for what belongs together.",
+        )
+    _text("correlation_id", given)
+    return given
+
+
+def _text(name: str, given: object) -> bytes:
+    if not isinstance(given, str) or not given:
+        raise InvalidValueError(name, rule="is no text", hint="Give a non-empty str.")
+    try:
+        return given.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValueError(name, rule="holds a lone surrogate", hint="Give valid Unicode text.") from error
+
+
+def _causes(given: object) -> bytes | None:
+    if given is None:
+        return None
+    many = given if isinstance(given, (list, tuple, set, frozenset)) else (given,)
+    packed = dict.fromkeys(_cause(one) for one in many)
+    return b"".join(packed) or None
+
+
+def _cause(given: object) -> bytes:
+    if isinstance(given, RecordedEvent):
+        return given.stored.event_id
+    if isinstance(given, UUID):
+        return given.bytes
+    if isinstance(given, Event) and given.event_id is not None:
+        return given.event_id.bytes
+    if isinstance(given, str):
+        try:
+            return UUID(given).bytes
+        except ValueError:
+            pass
+    raise InvalidValueError(
+        "cause", rule=f"names no event: {given!r}", hint="Give a recorded event, or an event id, or several."
+    )
+
+
+def _extra(merged: Mapping[str, Any]) -> bytes | None:
+    extra = {name: merged[name] for name in _EXTRA if merged.get(name)}
+    if not extra:
+        return None
+    for name in ("tags", "artifacts"):
+        if name in extra:
+            extra[name] = _texts(name, extra[name])
+    if "artifacts" in extra:
+        extra["metadata"] = {**extra.get("metadata", {}), "artifacts": extra.pop("artifacts")}
+    if "traceparent" in extra:
+        _text("traceparent", extra["traceparent"])
+    if "metadata" in extra and not isinstance(extra["metadata"], Mapping):
+        raise InvalidValueError("metadata", rule="is no mapping", hint="Give a dict.")
+    return codec.encode_value(extra)
+
+
+def _texts(name: str, given: object) -> list[str]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InvalidValueError(name, rule="is no list of texts", hint=f"Give {name} as a list of str.")
+    found = list(given)
+    for one in found:
+        _text(name, one)
+    return found

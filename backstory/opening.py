@@ -1,0 +1,182 @@
+"""Opening: from a URL and settings to a store, the one place where the rooms are wired."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Final
+
+from backstory.async_store import AsyncStateStore
+from backstory.core import AsyncRunner, Core, Runner
+from backstory.domain.branches import MAIN_NAME, get_branch, lineage_of
+from backstory.domain.errors import ConfigError
+from backstory.domain.ports import Clock, Engine, Program
+from backstory.infrastructure.clock import SystemClock
+from backstory.infrastructure.configuration import Settings, settings_of
+from backstory.store import StateStore
+
+HINT: Final = "Use memory://, sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database."
+
+
+def open(  # noqa: A001, PLR0913 - the contract's name and arguments
+    url: str,
+    *,
+    branch: str | None = None,
+    config: str | Path | dict[str, Any] | None = None,
+    actor: str | None = None,
+    create: bool = True,
+    read_only: bool = False,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> StateStore:
+    """Open a store and return it; a context manager. Creates what is missing, unless `create=False`.
+
+    `config` is a TOML file or a mapping, `settings` win over it: `docs/configuration.md` lists
+    them. Raises `ConfigError` for a URL or setting that is none, `StoreUnavailableError` for a
+    store that is not there or cannot be reached, `StoreVersionError` for one of a newer version,
+    `NotFoundError` for an unknown branch.
+    """
+    options = settings_of(config, settings)
+    clock = clock or SystemClock()
+    engine = _engine(url, options, clock, create=create, read_only=read_only)
+    runner = Runner(engine)
+    try:
+        core = runner.run(_core(engine, branch, clock, actor, options))
+    except BaseException:
+        runner.close()
+        raise
+    return StateStore(core, runner)
+
+
+class _Opening:
+    """What `open_async` returns: awaited, or entered with `async with`, it gives the store."""
+
+    def __init__(self, url: str, arguments: dict[str, Any]) -> None:
+        self._url = url
+        self._arguments = arguments
+        self._store: AsyncStateStore | None = None
+
+    async def _open(self) -> AsyncStateStore:
+        self._store = await _open_async(self._url, **self._arguments)
+        return self._store
+
+    def __await__(self) -> Generator[Any, None, AsyncStateStore]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncStateStore:
+        return await self._open()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._store is not None:
+            await self._store.aclose()
+
+
+def open_async(  # noqa: PLR0913 - the contract's arguments
+    url: str,
+    *,
+    branch: str | None = None,
+    config: str | Path | dict[str, Any] | None = None,
+    actor: str | None = None,
+    create: bool = True,
+    read_only: bool = False,
+    clock: Clock | None = None,
+    **settings: Any,
+) -> _Opening:
+    """Open a store for one event loop: await it, or enter it with `async with`. As `open` otherwise."""
+    return _Opening(
+        url,
+        {
+            "branch": branch,
+            "config": config,
+            "actor": actor,
+            "create": create,
+            "read_only": read_only,
+            "clock": clock,
+            "settings": settings,
+        },
+    )
+
+
+async def _open_async(  # noqa: PLR0913 - the contract's arguments
+    url: str,
+    *,
+    branch: str | None,
+    config: str | Path | dict[str, Any] | None,
+    actor: str | None,
+    create: bool,
+    read_only: bool,
+    clock: Clock | None,
+    settings: dict[str, Any],
+) -> AsyncStateStore:
+    options = settings_of(config, settings)
+    clock = clock or SystemClock()
+    engine = await _engine_async(url, options, clock, create=create, read_only=read_only)
+    runner = AsyncRunner(engine)
+    try:
+        core = await runner.run(_core(engine, branch, clock, actor, options))
+    except BaseException:
+        await runner.close()
+        raise
+    return AsyncStateStore(core, runner)
+
+
+def _core(engine: Engine, branch: str | None, clock: Clock, actor: str | None, options: Settings) -> Program[Core]:
+    rows = yield from engine.branches()
+    row = get_branch(rows, branch or MAIN_NAME)
+    return Core(
+        engine, row, lineage_of(rows, row.id), clock=clock, actor=actor, max_bytes=options.max_value_bytes
+    )
+
+
+def _engine(url: str, options: Settings, clock: Clock, *, create: bool, read_only: bool) -> Engine:
+    kind = _kind(url)
+    if kind == "memory":
+        return _memory(clock, read_only=read_only)
+    if kind == "sqlite":
+        from backstory.infrastructure.sqlite.engine import SqliteEngine
+
+        return SqliteEngine(sqlite_path(url), clock, options, create=create, read_only=read_only)
+    from backstory.infrastructure.postgres.engine import PostgresEngine
+
+    return PostgresEngine.open(url, clock, options, create=create, read_only=read_only)
+
+
+async def _engine_async(url: str, options: Settings, clock: Clock, *, create: bool, read_only: bool) -> Engine:
+    kind = _kind(url)
+    if kind == "memory":
+        return _memory(clock, read_only=read_only)
+    if kind == "sqlite":
+        import asyncio
+
+        from backstory.infrastructure.sqlite.engine import SqliteEngine
+
+        path = sqlite_path(url)
+        return await asyncio.to_thread(SqliteEngine, path, clock, options, create=create, read_only=read_only)
+    from backstory.infrastructure.postgres.engine import PostgresEngine
+
+    return await PostgresEngine.open_async(url, clock, options, create=create, read_only=read_only)
+
+
+def _memory(clock: Clock, *, read_only: bool) -> Engine:
+    from backstory.infrastructure.memory.engine import MemoryEngine
+
+    return MemoryEngine(clock, read_only=read_only)
+
+
+def _kind(url: object) -> str:
+    if isinstance(url, str):
+        if url == "memory://":
+            return "memory"
+        if url.startswith("sqlite:///"):
+            return "sqlite"
+        if url.startswith(("postgresql://", "postgres://")):
+            return "postgres"
+    raise ConfigError(f"{url!r} is no store", key="url", hint=HINT)
+
+
+def sqlite_path(url: str) -> str:
+    """Return the file of a `sqlite:///` URL; raises `ConfigError` where it names none."""
+    path = url.removeprefix("sqlite:///")
+    if not path or "\0" in path or path.endswith("/") or path.startswith(":"):
+        raise ConfigError(f"{url!r} names no file", key="url", hint=HINT)
+    return path

@@ -1,0 +1,267 @@
+"""Sessions: where an operation reads and writes, either the log itself or one transaction.
+
+Both answer the same few questions, so that every operation is written once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+from backstory.domain.branches import Lineage
+from backstory.domain.commits import Commit, KeyHead, Needs, Outcome, Read
+from backstory.domain.context import Author
+from backstory.domain.decisions import Intent
+from backstory.domain.errors import StoreClosedError
+from backstory.domain.events import MISSING, RecordedEvent, StoredEvent, settle
+from backstory.domain.ports import Append, LogHead, Program
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET, Facts, sequence
+from backstory.infrastructure import codec
+from backstory.infrastructure.programs import gather
+from backstory.projections.points import At
+from backstory.projections.state import StateReader
+
+Performed = tuple[Sequence[RecordedEvent], Any]
+
+
+class Session(Protocol):
+    """What operations need of the place they work in."""
+
+    def perform(self, intent: Intent, author: Author) -> Program[Performed]:
+        """Decide and write; return the events, one a draft, and the decision's result."""
+        ...
+
+    def head_of(self, stream: str, key: str) -> Program[tuple[KeyHead, int]]:
+        """Return a key's head as this session sees it now, and the reader's instant."""
+        ...
+
+    def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
+        """Return a key's value or `MISSING`."""
+        ...
+
+    def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
+        """Return the present keys of a scope, sorted, with their heads."""
+        ...
+
+
+def commit_of(intent: Intent, author: Author, branch: int) -> Commit:
+    """Return the commit that carries out an intent under the log's lock."""
+    if intent.decide is None:
+        return Commit(branch, intent.drafts)
+    needs = intent.needs or Needs()
+    causes = author.causes
+    if causes is not None:
+        split = tuple(causes[at : at + 16] for at in range(0, len(causes), 16))
+        needs = replace(needs, event_ids=(*needs.event_ids, *split))
+    return Commit(branch, (), intent.decide, needs)
+
+
+def append(commit: Commit) -> Program[Outcome]:
+    """Put a commit into the log; raises what refused it."""
+    outcome: Outcome = yield Append(commit)
+    if outcome.error is not None:
+        raise outcome.error
+    return outcome
+
+
+class DirectSession:
+    """Reads the log as it is, and commits each operation by itself."""
+
+    def __init__(self, state: StateReader, branch: int) -> None:
+        self._state = state
+        self._branch = branch
+
+    def perform(self, intent: Intent, author: Author) -> Program[Performed]:
+        """Decide under the log's lock and commit."""
+        outcome = yield from append(commit_of(intent, author, self._branch))
+        return [RecordedEvent(row, codec.decode_value) for row in outcome.events], outcome.result
+
+    def head_of(self, stream: str, key: str) -> Program[tuple[KeyHead, int]]:
+        """Return a key's head now."""
+        now_us = yield from self._state.now_us()
+        head = yield from self._state.reader.key_head(self._state.lineage, stream, key, 2**62)
+        return head, now_us
+
+    def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
+        """Return a key's value or `MISSING`."""
+        return self._state.get(stream, key, as_of)
+
+    def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
+        """Return the present keys of a scope."""
+        return self._state.heads(stream, prefix, as_of)
+
+
+class TransactionSession:
+    """One transaction: reads the log at the point where it began, over it its own writes.
+
+    It is serializable by optimism: everything it read is checked when it commits, and a
+    `ConflictError` says what has changed since.
+    """
+
+    def __init__(self, state: StateReader, branch: int, lineage: Lineage) -> None:
+        self._state = state
+        self._branch = branch
+        self._lineage = lineage
+        self._at: At | None = None
+        self._facts = Facts(LogHead(0, 0, b"\0" * 32), [])
+        self._drafts: list[Any] = []
+        self._pending: list[RecordedEvent] = []
+        self._reads: dict[tuple[str, str | None], int] = {}
+        self._ended = False
+
+    def begin(self) -> Program[At]:
+        """Return the point that this transaction reads at, fixed by the first question."""
+        if self._ended:
+            raise StoreClosedError("transaction", hint="Begin another: `with store.transaction() as tx`.")
+        if self._at is None:
+            self._at = yield from self._state.at(None)
+            self._facts.head = LogHead(self._at.position, self._at.instant_us, b"\0" * 32)
+            self._facts.branches = yield from self._state.reader.branches()
+        return self._at
+
+    # Facts, read once and then kept true by the transaction's own writes
+
+    def _load(self, needs: Needs, drafts: Sequence[Any]) -> Program[None]:
+        at = yield from self.begin()
+        for stream in needs.targets:
+            yield from self._load_version(stream, at)
+        for stream in needs.streams:
+            yield from self._load_version(stream, at)
+            self._reads.setdefault((stream, None), self._read_version(stream))
+        for stream, key in needs.keys:
+            yield from self._load_key(stream, key, at)
+            yield from self._load_version(stream, at)
+        for stream in needs.listings:
+            yield from self._load_listing(stream, at)
+        ids = {*needs.event_ids, *(draft.event_id for draft in drafts if draft.given_id)}
+        for draft in drafts:
+            yield from self._load_version(draft.stream, at)
+            causes = draft.causes or b""
+            ids.update(causes[start : start + 16] for start in range(0, len(causes), 16))
+        yield from self._load_events(ids - self._facts.events.keys())
+
+    def _load_events(self, ids: set[bytes]) -> Program[None]:
+        found = yield from gather([self._state.reader.event(event_id) for event_id in sorted(ids)])
+        self._facts.events.update({event.event_id: event for event in found if event is not None})
+
+    def _load_version(self, stream: str, at: At) -> Program[None]:
+        if (self._branch, stream) not in self._facts.versions:
+            version = yield from self._state.reader.stream_version(self._lineage, stream, at.position)
+            self._facts.versions[self._branch, stream] = version
+
+    def _read_version(self, stream: str) -> int:
+        own = sum(event.stream == stream for event in self._pending)
+        return self._facts.versions[self._branch, stream] - own
+
+    def _load_key(self, stream: str, key: str, at: At) -> Program[KeyHead]:
+        head = self._facts.keys.get((self._branch, stream, key))
+        if head is None:
+            head = yield from self._state.reader.key_head(self._lineage, stream, key, at.position)
+            self._facts.keys[self._branch, stream, key] = head
+            self._reads[stream, key] = head.version
+        return head
+
+    def _load_listing(self, stream: str, at: At) -> Program[dict[str, KeyHead]]:
+        home = (self._branch, stream)
+        if home in self._facts.listings:
+            return self._facts.listings[home]
+        yield from self._load_version(stream, at)
+        self._reads.setdefault((stream, None), self._read_version(stream))
+        listing = dict((yield from self._state.reader.listing(self._lineage, stream, at.position, "")))
+        for (branch, other, key), head in self._facts.keys.items():
+            if (branch, other) != home:
+                continue
+            if head.live:
+                listing[key] = head
+            else:
+                listing.pop(key, None)
+        self._facts.listings[home] = listing
+        return listing
+
+    # The session's questions
+
+    def perform(self, intent: Intent, author: Author) -> Program[Performed]:
+        """Decide on what this transaction sees; nothing is written before it commits."""
+        commit = commit_of(intent, author, self._branch)
+        yield from self._load(commit.needs or Needs(), commit.drafts)
+        at = yield from self.begin()
+        before = len(self._drafts)
+        decided: list[Any] = []
+        if commit.decide is not None:
+            wish = commit.decide
+
+            def remember(view: Any) -> Any:
+                decision = wish(view)
+                decided.extend(decision.drafts)
+                return decision
+
+            commit.decide = remember
+        else:
+            decided.extend(commit.drafts)
+        batch = sequence([commit], self._facts, at.instant_us)
+        outcome = batch.outcomes[0]
+        if outcome.error is not None:
+            raise outcome.error
+        self._facts.head = self._advanced(batch.rows)
+        self._drafts.extend(decided)
+        events = [RecordedEvent(row._replace(position=0), codec.decode_value) for row in outcome.events]
+        self._pending.extend(events)
+        for row in batch.rows:
+            self._keep(row)
+        assert len(self._drafts) - before == len(events)
+        return events, outcome.result
+
+    def _advanced(self, rows: Sequence[StoredEvent]) -> LogHead:
+        head = self._facts.head
+        return LogHead(rows[-1].position, head.recorded_us, rows[-1].hash) if rows else head
+
+    def _keep(self, row: StoredEvent) -> None:
+        """Remember what a write of this transaction did to keys that it had not read."""
+        keys = self._facts.keys
+        if row.type == STATE_SET and row.key is not None:
+            keys[row.branch, row.stream, row.key] = KeyHead(row.version, row.position, True, row.expires_us, row)  # noqa: FBT003
+        elif row.type == STATE_DELETED and row.key is not None:
+            keys[row.branch, row.stream, row.key] = KeyHead(row.version, row.position, False, None, row)  # noqa: FBT003
+        elif row.type == SCOPE_CLEARED:
+            for key in codec.decode_value(row.data)["keys"]:
+                keys[row.branch, row.stream, key] = KeyHead(row.version, row.position, False, None, row)  # noqa: FBT003
+
+    def head_of(self, stream: str, key: str) -> Program[tuple[KeyHead, int]]:
+        """Return a key's head as this transaction sees it."""
+        at = yield from self.begin()
+        head = yield from self._load_key(stream, key, at)
+        return head, at.instant_us
+
+    def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
+        """Return a key's value or `MISSING`; with a point, what is committed there."""
+        if as_of is not None:
+            return (yield from self._state.get(stream, key, as_of))
+        head, now_us = yield from self.head_of(stream, key)
+        return self._state.value(head) if head.present(now_us) else MISSING
+
+    def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
+        """Return the present keys of a scope."""
+        if as_of is not None:
+            return (yield from self._state.heads(stream, prefix, as_of))
+        at = yield from self.begin()
+        listing = yield from self._load_listing(stream, at)
+        return sorted(
+            (key, head) for key, head in listing.items() if key.startswith(prefix) and head.present(at.instant_us)
+        )
+
+    # The end
+
+    def commit(self) -> Program[None]:
+        """Write everything, if all that was read is still so; raises `ConflictError`."""
+        self._ended = True
+        if not self._drafts:
+            return
+        reads = [Read(stream, key, version) for (stream, key), version in self._reads.items()]
+        outcome = yield from append(Commit(self._branch, self._drafts, reads=reads))
+        for event, row in zip(self._pending, outcome.events, strict=True):
+            settle(event, row)
+
+    def abandon(self) -> None:
+        """Give everything up; nothing was written."""
+        self._ended = True

@@ -1,0 +1,499 @@
+"""The blocking face: `StateStore` and what it hands out.
+
+Made from `async_store.py` by `tools/unasync.py`: change that one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, Self, Unpack
+from uuid import UUID
+
+from backstory.context import WriteContext, context
+from backstory.core import PAGE, Runner, Core, Filter, Metrics, filter_of
+from backstory.domain.branches import Branch
+from backstory.domain.decisions import Expected
+from backstory.domain.errors import BackstoryError
+from backstory.domain.events import ANY, Change, Difference, Event, RecordedEvent, from_micros
+from backstory.domain.ports import ProjectionInfo, Recovery
+from backstory.domain.scopes import Scope
+from backstory.importing_sync import ImportReport, import_runs
+from backstory.operations import Operations
+from backstory.projections.points import At, Point
+from backstory.sessions import TransactionSession
+from backstory.verification import Progress, VerificationReport
+
+Scoped = Scope | str
+_WAIT_S: Final = 3600.0
+
+
+class Operations:
+    """Reading and writing scoped state: what stores and transactions have in common.
+
+    Scopes are `Scope`s or their text; a wrong one is an `InvalidScopeError`, a wrong key an
+    `InvalidKeyError`, a value that JSON cannot hold an `InvalidValueError`, one that is too
+    long a `ValueTooLargeError`, a point that does not exist an `InvalidPointError`: all raised
+    before anything is written. `**context` is described at `WriteContext`.
+    """
+
+    _operations: Operations
+    _runner: Runner
+
+    def get(
+        self,
+        scope: Scoped,
+        key: str,
+        default: Any = None,
+        *,
+        as_of: Point | None = None,
+        schema_version: str | None = None,
+    ) -> Any:
+        """Return a key's value now or at a point, or the default; the value is the caller's own copy."""
+        return self._runner.run(self._operations.get(scope, key, default, as_of, schema_version))
+
+    def exists(self, scope: Scoped, key: str, *, as_of: Point | None = None) -> bool:
+        """Return whether a key has a value (None is one)."""
+        return self._runner.run(self._operations.exists(scope, key, as_of))
+
+    def keys(self, scope: Scoped, *, prefix: str = "", as_of: Point | None = None) -> list[str]:
+        """Return the scope's keys that begin with a prefix, sorted."""
+        return self._runner.run(self._operations.keys(scope, prefix, as_of))
+
+    def items(self, scope: Scoped, *, prefix: str = "", as_of: Point | None = None) -> dict[str, Any]:
+        """Return the scope's values by key, for keys that begin with a prefix, sorted."""
+        return self._runner.run(self._operations.items(scope, prefix, as_of))
+
+    def get_many(self, scope: Scoped, keys: Iterable[str], *, as_of: Point | None = None) -> dict[str, Any]:
+        """Return the values of these keys; absent ones are left out."""
+        return self._runner.run(self._operations.get_many(scope, keys, as_of))
+
+    def set(
+        self,
+        scope: Scoped,
+        key: str,
+        value: Any,
+        *,
+        expected_version: Expected = ANY,
+        expected_key_version: Expected = ANY,
+        ttl: float | timedelta | None = None,
+        state_class: str | None = None,
+        **context: Unpack[WriteContext],
+    ) -> RecordedEvent:
+        """Write a value and return the event; `ttl` is in seconds.
+
+        Raises `ConflictError` where the stream or the key is not at the expected version.
+        """
+        return self._runner.run(
+            self._operations.set(scope, key, value, expected_version, expected_key_version, ttl, state_class, context)
+        )
+
+    def delete(
+        self,
+        scope: Scoped,
+        key: str,
+        *,
+        expected_version: Expected = ANY,
+        expected_key_version: Expected = ANY,
+        **context: Unpack[WriteContext],
+    ) -> bool:
+        """Remove a value; False where nothing was there and nothing is written. Raises `ConflictError`."""
+        return self._runner.run(self._operations.delete(scope, key, expected_version, expected_key_version, context))
+
+    def clear(self, scope: Scoped, **context: Unpack[WriteContext]) -> int:
+        """Remove every key of a scope with one event; return how many there were."""
+        return self._runner.run(self._operations.clear(scope, context))
+
+    def copy(self, source: Scoped, target: Scoped, *, keys: str = "*", **context: Unpack[WriteContext]) -> int:
+        """Copy the keys that fit a pattern into another scope, in one transaction; return how many."""
+        return self._runner.run(self._operations.copy(source, target, keys, context, move=False))
+
+    def move(self, source: Scoped, target: Scoped, *, keys: str = "*", **context: Unpack[WriteContext]) -> int:
+        """Move the keys that fit a pattern into another scope, in one transaction; return how many."""
+        return self._runner.run(self._operations.copy(source, target, keys, context, move=True))
+
+    def update(
+        self,
+        scope: Scoped,
+        key: str,
+        change: Callable[[Any], Any],
+        *,
+        default: Any = None,
+        **context: Unpack[WriteContext],
+    ) -> Any:
+        """Write what `change` makes of the value (or the default), again if somebody was faster; return it."""
+        return self._runner.run(self._operations.update(scope, key, change, default, context))
+
+    def increment(self, scope: Scoped, key: str, by: Any = 1, **context: Unpack[WriteContext]) -> Any:
+        """Add to a number, atomically; absent counts as 0. Return the new number.
+
+        Raises `InvalidValueError` where there is something that is no number, or a bool.
+        """
+        return self._runner.run(self._operations.increment(scope, key, by, context))
+
+    def set_if_absent(self, scope: Scoped, key: str, value: Any, **context: Unpack[WriteContext]) -> bool:
+        """Write where nothing is, atomically; return whether it was written."""
+        return self._runner.run(self._operations.set_if_absent(scope, key, value, context))
+
+    def compare_and_swap(
+        self, scope: Scoped, key: str, expected: Any, value: Any, **context: Unpack[WriteContext]
+    ) -> bool:
+        """Write where the value equals `expected` (`MISSING`: is absent), atomically; return whether.
+
+        Values are compared as JSON: the order of an object's keys does not count, `1` is not `True`.
+        """
+        return self._runner.run(self._operations.compare_and_swap(scope, key, expected, value, context))
+
+    def set_many(
+        self, scope: Scoped, mapping: Mapping[str, Any], **context: Unpack[WriteContext]
+    ) -> list[RecordedEvent]:
+        """Write several keys of a scope in one commit; return their events."""
+        return self._runner.run(self._operations.set_many(scope, mapping, context))
+
+    def delete_many(self, scope: Scoped, keys: Iterable[str], **context: Unpack[WriteContext]) -> int:
+        """Remove several keys of a scope in one commit; return how many were there."""
+        return self._runner.run(self._operations.delete_many(scope, keys, context))
+
+    def append(
+        self,
+        scope: Scoped,
+        events: Event | Sequence[Event],
+        *,
+        expected_version: Expected = ANY,
+        **context: Unpack[WriteContext],
+    ) -> list[RecordedEvent]:
+        """Append events of the caller's own types in one commit; return their recordings.
+
+        An event id that is already recorded is answered with its first recording. Raises
+        `ConflictError`, and `InvalidValueError` for types that only the store writes.
+        """
+        return self._runner.run(self._operations.append(scope, events, expected_version, context))
+
+
+class Transaction(Operations):
+    """All or nothing: what is written in the block becomes one commit when it ends.
+
+    Reads see the log as it was at the first question, and the transaction's own writes over
+    it. Everything read is checked at the end: `ConflictError` if it has changed. An exception
+    gives everything up. Events returned inside get their positions when the block ends.
+    """
+
+    def __init__(self, core: Core, runner: Runner, given: WriteContext) -> None:
+        self._runner = runner
+        self._session: TransactionSession = core.transaction()
+        self._operations = core.transaction_operations(self._session, given)
+        self._context = context(**given)
+
+    def __enter__(self) -> Self:
+        self._context.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
+        if kind is None:
+            self._runner.run(self._session.commit())
+        else:
+            self._session.abandon()
+
+
+class StateView:
+    """The state at one point, for reading."""
+
+    def __init__(self, core: Core, runner: Runner, point: Point) -> None:
+        self._core = core
+        self._runner = runner
+        self._point = point
+        self._at: At | None = None
+
+    def _resolve(self) -> At:
+        if self._at is None:
+            self._at = self._runner.run(self._core.state.at(self._point))
+        return self._at
+
+    def _resolved(self) -> At:
+        if self._at is None:
+            msg = "the view's point is not resolved yet"
+            raise BackstoryError(msg, hint="Await the view, or any of its reads, first.")
+        return self._at
+
+    @property
+    def position(self) -> int:
+        """The last position that the view takes in."""
+        return self._resolved().position
+
+    @property
+    def recorded_at(self) -> datetime:
+        """The instant that the view is seen at, aware UTC."""
+        return from_micros(self._resolved().instant_us)
+
+    def get(self, scope: Scoped, key: str, default: Any = None) -> Any:
+        """Return a key's value, or the default."""
+        self._resolve()
+        return self._runner.run(self._core.operations.get(scope, key, default, self._point, None))
+
+    def keys(self, scope: Scoped, *, prefix: str = "") -> list[str]:
+        """Return the scope's keys, sorted."""
+        self._resolve()
+        return self._runner.run(self._core.operations.keys(scope, prefix, self._point))
+
+    def items(self, scope: Scoped, *, prefix: str = "") -> dict[str, Any]:
+        """Return the scope's values by key, sorted."""
+        self._resolve()
+        return self._runner.run(self._core.operations.items(scope, prefix, self._point))
+
+    def exists(self, scope: Scoped, key: str) -> bool:
+        """Return whether a key has a value."""
+        self._resolve()
+        return self._runner.run(self._core.operations.exists(scope, key, self._point))
+
+    def scopes(self, *, all: bool = False) -> list[Scope]:
+        """Return the scopes with keys, or with any event."""
+        self._resolve()
+        return self._runner.run(self._core.scopes(self._point, everything=all))
+
+
+class Subscription:
+    """Events as they come: first what is recorded after a position, then what follows, each once.
+
+    Ends when it is closed, from anywhere. A slow consumer holds up nobody.
+    """
+
+    def __init__(self, core: Core, runner: Runner, wanted: Filter, since: Point | None) -> None:
+        self._core = core
+        self._runner = runner
+        self._wanted = wanted
+        self._since = since
+        self._after: int | None = None
+        self._buffer: deque[RecordedEvent] = deque()
+        self._closed = False
+
+    def _start(self) -> int:
+        if self._after is None:
+            if self._since is None:
+                self._after = self._runner.run(self._core.position())
+            else:
+                self._after = (self._runner.run(self._core.state.at(self._since))).position
+        return self._after
+
+    @property
+    def position(self) -> int | None:
+        """How far the log has been looked through; None before the first look."""
+        return self._after
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> RecordedEvent:
+        while True:
+            found = self.poll(_WAIT_S)
+            if found is not None:
+                return found
+            if self._closed:
+                raise StopIteration
+
+    def poll(self, timeout_s: float = 0.0) -> RecordedEvent | None:
+        """Return the next event, or None if there is none within `timeout_s` seconds."""
+        after = self._start()
+        waited = False
+        while not (self._closed or self._buffer):
+            events, after = self._runner.run(self._core.tail(self._wanted, after))
+            self._after = after
+            self._buffer.extend(events)
+            if events or waited or timeout_s <= 0:
+                break
+            waited = not self._core.engine.wait(after, timeout_s)
+            if self._runner.closed:
+                self._closed = True
+        return self._buffer.popleft() if self._buffer and not self._closed else None
+
+    def close(self) -> None:
+        """End the subscription; who waits for it is let go."""
+        self._closed = True
+        self._core.engine.wake()
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class StateStore(Operations):
+    """An open store. Make one with `open`; any number of threads may use it."""
+
+    def __init__(self, core: Core, runner: Runner, *, owner: bool = True) -> None:
+        self._core = core
+        self._runner = runner
+        self._operations = core.operations
+        self._owner = owner
+        self._closed = False
+
+    @property
+    def branch_name(self) -> str:
+        """The branch that this store reads and writes."""
+        return self._core.branch.name
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What opening found of writers that did not close the store, or None."""
+        return self._core.engine.recovery
+
+    # State of many keys
+
+    def scopes(self, *, as_of: Point | None = None, all: bool = False) -> list[Scope]:
+        """Return the scopes that hold keys at a point; with `all`, those with any event; sorted by text."""
+        return self._runner.run(self._core.scopes(as_of, everything=all))
+
+    def snapshot(self, *, as_of: Point | None = None) -> dict[Scope, dict[str, Any]]:
+        """Return the whole state at a point: values by scope and key."""
+        return self._runner.run(self._core.snapshot(as_of))
+
+    def sweep(self) -> int:
+        """Record what expired as `state.expired`, which changes no answer; return how many."""
+        return self._runner.run(self._core.sweep())
+
+    def at(self, point: Point) -> StateView:
+        """Return a read-only view of the state at a point."""
+        view = StateView(self._core, self._runner, point)
+        view._resolve()
+        return view
+
+    def transaction(self, **context: Unpack[WriteContext]) -> Transaction:
+        """Return a transaction, to be entered with `async with`."""
+        return Transaction(self._core, self._runner, context)
+
+    # The past
+
+    def history(self, scope: Scoped, key: str) -> list[Change]:
+        """Return every change of a key, oldest first; deletes and clears too."""
+        return self._runner.run(self._core.history(scope, key))
+
+    def diff(self, from_: Point, to: Point, *, scope: Scoped | None = None) -> list[Difference]:
+        """Return what differs between two points, in either order, sorted by scope and key."""
+        return self._runner.run(self._core.diff(from_, to, scope))
+
+    def blame(self, scope: Scoped, key: str, *, path: str | None = None, as_of: Point | None = None) -> RecordedEvent:
+        """Return the event that gave a key, or a path inside its value, what it holds at a point.
+
+        Of an absent key: what removed it. Raises `NotFoundError` where nothing ever was.
+        """
+        return self._runner.run(self._core.blame(scope, key, path, as_of))
+
+    # The log
+
+    def log(
+        self,
+        *,
+        since: Point | None = 0,
+        until: Point | None = None,
+        scope: Scoped | None = None,
+        types: str | Sequence[str] | None = None,
+        key: str | None = None,
+        correlation_id: str | None = None,
+        actor: str | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[RecordedEvent]:
+        """Iterate over the log's events after `since` up to `until`, in order, as of the first step.
+
+        `types` are names or patterns like `hook.*`; `limit` counts events.
+        """
+        wanted = filter_of(scope=scope, types=types, key=key, correlation_id=correlation_id, actor=actor)
+        after, last = self._runner.run(self._core.bounds(since, until))
+        left = limit
+        while after < last and (left is None or left > 0):
+            size = PAGE if left is None else min(PAGE, left)
+            events = self._runner.run(self._core.page(wanted, after, last, size, reverse=reverse))
+            for event in events:
+                yield event
+            if len(events) < size:
+                return
+            left = None if left is None else left - size
+            if reverse:
+                last = events[-1].position - 1
+            else:
+                after = events[-1].position
+
+    def event(self, event_id: UUID) -> RecordedEvent:
+        """Return the event with this id; raises `NotFoundError`."""
+        return self._runner.run(self._core.event(event_id))
+
+    def position(self) -> int:
+        """Return the position of the log's last event, whichever branch it is on; 0 for an empty log."""
+        return self._runner.run(self._core.position())
+
+    def subscribe(
+        self,
+        *,
+        since: Point | None = None,
+        scope: Scoped | None = None,
+        types: str | Sequence[str] | None = None,
+        correlation_id: str | None = None,
+    ) -> Subscription:
+        """Return the events after a point (None: from now on) and all that follow, each once, in order."""
+        wanted = filter_of(scope=scope, types=types, correlation_id=correlation_id)
+        subscription = Subscription(self._core, self._runner, wanted, since)
+        subscription._start()
+        return subscription
+
+    # Branches
+
+    def fork(self, name: str | None = None, *, as_of: Point | None = None) -> StateStore:
+        """Make a branch that leaves this one at a point, in constant time; return a store on it.
+
+        Raises `ConflictError` if a branch of this name exists.
+        """
+        return self._on(self._runner.run(self._core.fork(name, as_of)))
+
+    def branch(self, name: str) -> StateStore:
+        """Return a store on the branch of this name; raises `NotFoundError`."""
+        return self._on(self._runner.run(self._core.switch(name)))
+
+    def branches(self) -> list[Branch]:
+        """Return the living branches, `main` first."""
+        return self._runner.run(self._core.branches())
+
+    def drop_branch(self, name: str) -> None:
+        """End a branch: its events stay in the log, nobody can write to it any more."""
+        self._runner.run(self._core.drop_branch(name))
+
+    def _on(self, core: Core) -> StateStore:
+        return StateStore(core, self._runner, owner=False)
+
+    # Import and care
+
+    def import_runs(
+        self, path: str, *, format: str = "openai-chat", progress: Callable[[int, int], None] | None = None
+    ) -> ImportReport:
+        """Import recorded agent runs (JSON or JSONL); idempotent. `progress(bytes done, bytes in all)`."""
+        return import_runs(self, path, format=format, progress=progress)
+
+    def verify(self, *, since: Point = 0, progress: Progress | None = None) -> VerificationReport:
+        """Walk the log after a point and check numbering, hashes, times, encoding and projections."""
+        return self._runner.run(self._core.verify(since, progress))
+
+    def rebuild(self, projection: str | None = None) -> list[ProjectionInfo]:
+        """Drop a projection (None: all) and build it again from the events, while the store serves."""
+        return self._runner.run(self._core.rebuild(projection))
+
+    def metrics(self) -> Metrics:
+        """Return the store's numbers."""
+        return self._runner.run(self._core.metrics())
+
+    # Closing
+
+    def close(self) -> None:
+        """Give back every resource; idempotent. A fork's store leaves its parent's open."""
+        if self._owner:
+            self._runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,145 @@
+"""Verification: walks the log and says what does not fit, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from backstory.domain.branches import FOREVER, MAIN, BranchRow, Lineage, lineage_of
+from backstory.domain.chain import genesis, link_of
+from backstory.domain.events import JSON_FORMAT, StoredEvent
+from backstory.domain.ports import LogQuery, Maintainer, Program, Reader
+from backstory.domain.sequencer import STATE_EXPIRED
+from backstory.infrastructure import codec
+from backstory.projections.state import fold
+
+_PAGE: Final = 2000
+Progress = Callable[[int, int], None]
+
+
+class Problem(NamedTuple):
+    """Something that does not fit. `kind`: gap, hash, order, version, encoding or projection."""
+
+    position: int
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationReport:
+    """What `verify` found. `head_hash` is hexadecimal."""
+
+    ok: bool
+    events: int
+    head: int
+    head_hash: str
+    problems: list[Problem] = field(default_factory=list)
+
+
+class _Walk:
+    """The running state of a walk along the log."""
+
+    def __init__(self, previous: bytes, after: int, *, whole: bool) -> None:
+        self.previous = previous
+        self.position = after
+        self.recorded_us = 0
+        self.whole = whole
+        self.versions: dict[tuple[int, str], int] = {}
+        self.problems: list[Problem] = []
+        self.events = 0
+
+    def step(self, event: StoredEvent) -> None:
+        self.events += 1
+        at = event.position
+        if at != self.position + 1:
+            self._say(at, "gap", f"expected position {self.position + 1}, found {at}")
+        if link_of(self.previous, event) != event.hash:
+            self._say(at, "hash", "the event is not what was recorded, or not in its place")
+        if event.recorded_us < self.recorded_us:
+            self._say(at, "order", "recorded before the event in front of it")
+        before = self.versions.get((event.branch, event.stream))
+        if before is None and event.branch == MAIN and self.whole:
+            before = 0
+        if before is not None and event.version != before + 1:
+            self._say(at, "version", f"version {event.version} of {event.stream} follows {before}")
+        if event.format == JSON_FORMAT:
+            self._decode(event)
+        self.versions[event.branch, event.stream] = event.version
+        self.position, self.previous, self.recorded_us = at, event.hash, event.recorded_us
+
+    def _decode(self, event: StoredEvent) -> None:
+        try:
+            codec.decode_value(event.data)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
+            self._say(event.position, "encoding", str(error))
+
+    def _say(self, position: int, kind: str, message: str) -> None:
+        self.problems.append(Problem(position, kind, message))
+
+
+def verify(
+    reader: Reader, care: Maintainer, log_id: bytes, *, after: int, progress: Progress | None
+) -> Program[VerificationReport]:
+    """Walk the log after a position: numbering, hashes, times, versions, encoding, projections."""
+    head = yield from reader.head()
+    branches = yield from reader.branches()
+    everything: Lineage = tuple((row.id, FOREVER) for row in branches)
+    previous = genesis(log_id)
+    if after:
+        first = yield from reader.page(LogQuery(everything, after - 1, after))
+        previous = first[0].hash if first else previous
+    walk = _Walk(previous, after, whole=after == 0)
+    while walk.position < head.position:
+        page = yield from reader.page(LogQuery(everything, walk.position, head.position, limit=_PAGE))
+        for event in page:
+            walk.step(event)
+        if progress is not None:
+            progress(walk.position, head.position)
+        if not page:
+            walk.problems.append(Problem(walk.position + 1, "gap", f"nothing lies between here and {head.position}"))
+            break
+    if not walk.problems:
+        walk.problems.extend((yield from _check_state(reader, care, branches)))
+    return VerificationReport(
+        not walk.problems, walk.events, walk.position, walk.previous.hex(), walk.problems
+    )
+
+
+def _check_state(reader: Reader, care: Maintainer, branches: list[BranchRow]) -> Program[list[Problem]]:
+    """Compare the current-state projection with a plain fold of each branch's own events."""
+    before = yield from reader.head()
+    projections = yield from care.projections()
+    if any(info.name == "state" and info.checkpoint == 0 for info in projections):
+        return []
+    rows = yield from care.state_rows()
+    folded: set[tuple[int, str, str, int]] = set()
+    for branch in branches:
+        folded.update((yield from _fold_branch(reader, branch.id, before.position)))
+    after = yield from reader.head()
+    if after.position != before.position:
+        return []
+    wrong = sorted(set(rows) ^ folded)
+    return [Problem(at, "projection", f"{key} of {stream} differs from the fold") for _, stream, key, at in wrong]
+
+
+def _fold_branch(reader: Reader, branch: int, until: int) -> Program[set[tuple[int, str, str, int]]]:
+    own: Lineage = ((branch, FOREVER),)
+    events: list[StoredEvent] = []
+    after = 0
+    types = ("state.*", "scope.cleared")
+    while True:
+        page = yield from reader.page(LogQuery(own, after, until, types=types, limit=_PAGE))
+        events.extend(page)
+        if len(page) < _PAGE:
+            break
+        after = page[-1].position
+    state = fold(events, codec.decode_value)
+    for event in events:
+        held = state.get((event.stream, event.key or ""))
+        if event.type == STATE_EXPIRED and held is not None and held.position < event.position:
+            del state[event.stream, event.key or ""]
+    return {(branch, stream, key, event.position) for (stream, key), event in state.items()}
+
+
+__all__ = ["Problem", "VerificationReport", "lineage_of", "verify"]

@@ -1,0 +1,238 @@
+"""The ports between the rooms: what an engine promises, and what is asked of the world.
+
+Reads are programs: generators that yield requests only their engine understands and return
+the answer. The same program is driven by a blocking and by an asyncio runner, so that every
+rule is written once. `yield from engine.key_head(...)` composes programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from backstory.domain.branches import BranchRow, Lineage
+from backstory.domain.commits import Commit, KeyHead, Outcome
+from backstory.domain.events import StoredEvent
+
+T = TypeVar("T")
+Program = Generator[Any, Any, T]
+
+LAST_POSITION = 2**62
+
+
+class Append(NamedTuple):
+    """The one request that every runner understands: put this commit into the log."""
+
+    commit: Commit
+
+
+class Here(NamedTuple):
+    """A request to go on in the caller's own thread or task: what follows is the caller's code."""
+
+
+class Step(NamedTuple):
+    """Where a program stands: finished with an answer, or waiting for an `Append` or `Here`."""
+
+    finished: bool
+    payload: Any
+
+
+class LogHead(NamedTuple):
+    """The log's last event: position 0 stands for an empty log."""
+
+    position: int
+    recorded_us: int
+    hash: bytes
+
+
+class LogQuery(NamedTuple):
+    """A page of the log: `after` exclusive, `until` inclusive, both positions.
+
+    `types` holds exact names and patterns in which `*` stands for any text.
+    """
+
+    lineage: Lineage
+    after: int = 0
+    until: int = LAST_POSITION
+    stream: str | None = None
+    types: tuple[str, ...] | None = None
+    key: str | None = None
+    correlation: bytes | None = None
+    actor: bytes | None = None
+    limit: int = 1000
+    reverse: bool = False
+
+
+class Clock(Protocol):
+    """Where times come from."""
+
+    def now_us(self) -> int:
+        """Return microseconds since 1970 UTC; may go back, the log will not."""
+        ...
+
+
+class Codec(Protocol):
+    """How values become stored bytes."""
+
+    def encode_value(self, value: object) -> bytes:
+        """Return JSON text of a value; raises `InvalidValueError` with the path to the culprit."""
+        ...
+
+    def decode_value(self, data: bytes) -> Any:
+        """Return the value, a fresh copy."""
+        ...
+
+
+class Reader(Protocol):
+    """An engine's questions. Every method is a program; none changes the log."""
+
+    def head(self) -> Program[LogHead]:
+        """Return the log's last event's place."""
+        ...
+
+    def instant_of(self, position: int) -> Program[int]:
+        """Return when the event at a position was recorded, microseconds; 0 for position 0."""
+        ...
+
+    def position_at(self, instant_us: int) -> Program[int]:
+        """Return the last position recorded at or before an instant; 0 where there is none."""
+        ...
+
+    def event(self, event_id: bytes) -> Program[StoredEvent | None]:
+        """Return the event with this id, or None."""
+        ...
+
+    def key_head(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[KeyHead]:
+        """Return what last happened to a key at or before a position: `NEVER` if nothing did."""
+        ...
+
+    def key_events(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[list[StoredEvent]]:
+        """Return the key's state events and its stream's clears up to a position, in log order."""
+        ...
+
+    def listing(
+        self, lineage: Lineage, stream: str, position: int | None, prefix: str
+    ) -> Program[list[tuple[str, KeyHead]]]:
+        """Return the live keys of a stream (expired ones too), sorted, at a position or now (None)."""
+        ...
+
+    def whole(self, lineage: Lineage, position: int) -> Program[list[tuple[str, str, KeyHead]]]:
+        """Return (stream, key, head) of every live key of every stream, sorted, at a position."""
+        ...
+
+    def streams(self, lineage: Lineage, position: int) -> Program[list[str]]:
+        """Return the streams that have an event at or before a position, sorted."""
+        ...
+
+    def stream_version(self, lineage: Lineage, stream: str, position: int) -> Program[int]:
+        """Return how many events a stream has at or before a position."""
+        ...
+
+    def page(self, query: LogQuery) -> Program[list[StoredEvent]]:
+        """Return at most `limit` events in log order (or reverse) that match."""
+        ...
+
+    def expiring(self, lineage: Lineage, since_us: int, until_us: int) -> Program[list[tuple[str, str]]]:
+        """Return (stream, key) of state events whose expiry lies in (since, until]."""
+        ...
+
+    def expired(self, branch: int, now_us: int) -> Program[list[tuple[str, str]]]:
+        """Return the live keys on a branch of its own whose value is expired and not yet swept."""
+        ...
+
+    def branches(self) -> Program[list[BranchRow]]:
+        """Return all branches ever made, `main` (id 0) included, by id."""
+        ...
+
+    def tracking(self, name: str) -> Program[int | None]:
+        """Return the highest position that a consumer stored, or None."""
+        ...
+
+
+class ProjectionInfo(NamedTuple):
+    """A stored projection: its checkpoint, and rows."""
+
+    name: str
+    checkpoint: int
+    rows: int
+
+
+class Maintainer(Protocol):
+    """An engine's care of its projections and numbers."""
+
+    def rebuild_state(self) -> Program[ProjectionInfo]:
+        """Drop the current-state projection and build it again from the events."""
+        ...
+
+    def drop_state(self) -> Program[None]:
+        """Drop the current-state projection; readers go to the events until it is rebuilt."""
+        ...
+
+    def state_rows(self) -> Program[list[tuple[int, str, str, int]]]:
+        """Return the projection as it stands: (branch, stream, key, position), sorted."""
+        ...
+
+    def projections(self) -> Program[list[ProjectionInfo]]:
+        """Return the stored projections."""
+        ...
+
+    def numbers(self) -> Program[dict[str, int]]:
+        """Return counts and sizes: events, streams, keys, branches, bytes."""
+        ...
+
+
+class Recovery(NamedTuple):
+    """What opening a store found after a writer that did not close it."""
+
+    writers: int
+    since: int
+    head: int
+    message: str
+
+
+class Engine(Reader, Maintainer, Protocol):
+    """A log's home. `commit` is called by one leader at a time with everybody's commits."""
+
+    log_id: bytes
+    read_only: bool
+    recovery: Recovery | None
+
+    def advance(self, program: Program[Any], request: Any) -> Step:
+        """Answer the engine's own requests, blocking, until the program ends or asks for another's."""
+        ...
+
+    async def advance_async(self, program: Program[Any], request: Any) -> Step:
+        """Do as `advance` without blocking the event loop."""
+        ...
+
+    def commit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
+        """Store the commits in one durable transaction; return an `Outcome` for each.
+
+        A commit that is refused has its error in its outcome and leaves the others alone.
+        Raises `StoreUnavailableError` (with `outcome`) where the whole transaction failed.
+        """
+        ...
+
+    async def commit_async(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
+        """Do as `commit` without blocking the event loop."""
+        ...
+
+    def wait(self, position: int, timeout_s: float) -> bool:
+        """Block until the log may have grown past a position, or the time is over."""
+        ...
+
+    async def wait_async(self, position: int, timeout_s: float) -> bool:
+        """Do as `wait` without blocking the event loop."""
+        ...
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        ...
+
+    def close(self) -> None:
+        """Give back every resource; idempotent."""
+        ...
+
+    async def close_async(self) -> None:
+        """Do as `close` without blocking the event loop."""
+        ...

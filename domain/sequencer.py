@@ -1,0 +1,294 @@
+"""The sequencer: turns the commits of one group into rows of the log. Pure.
+
+Rule 1: positions, versions, times and hashes are given here and nowhere else.
+Rule 2: commits are decided in order; each sees what those before it did; one that is refused
+leaves no trace and does not touch the others.
+Rule 3: an event id is stored once; asking again answers with the first recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from backstory.domain.branches import BranchRow, find_branch
+from backstory.domain.chain import link
+from backstory.domain.commits import NEVER, Commit, Draft, KeyHead, Outcome, Read, Tracking
+from backstory.domain.errors import BackstoryError, ConflictError, NotFoundError
+from backstory.domain.events import StoredEvent
+from backstory.domain.ports import LogHead
+
+STATE_SET: Final = "state.set"
+STATE_DELETED: Final = "state.deleted"
+STATE_EXPIRED: Final = "state.expired"
+SCOPE_CLEARED: Final = "scope.cleared"
+BRANCH_CREATED: Final = "branch.created"
+BRANCH_DROPPED: Final = "branch.dropped"
+
+
+@dataclass(slots=True)
+class Facts:
+    """What was read under the lock, kept true while commits are decided."""
+
+    head: LogHead
+    branches: list[BranchRow]
+    versions: dict[tuple[int, str], int] = field(default_factory=dict)
+    keys: dict[tuple[int, str, str], KeyHead] = field(default_factory=dict)
+    listings: dict[tuple[int, str], dict[str, KeyHead]] = field(default_factory=dict)
+    events: dict[bytes, StoredEvent] = field(default_factory=dict)
+    tracking: dict[str, int | None] = field(default_factory=dict)
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody looks at keys, so that they must be kept true."""
+        return bool(self.keys or self.listings)
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one group adds to the store, and what each commit is told."""
+
+    outcomes: list[Outcome]
+    rows: list[StoredEvent] = field(default_factory=list)
+    cleared: list[tuple[StoredEvent, tuple[str, ...]]] = field(default_factory=list)
+    forks: list[BranchRow] = field(default_factory=list)
+    drops: list[tuple[int, int]] = field(default_factory=list)
+    tracking: list[Tracking] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to store."""
+        return not (self.rows or self.tracking)
+
+
+class BranchView:
+    """The `View` that a decision on one branch gets."""
+
+    __slots__ = ("_branch", "_facts", "now_us")
+
+    def __init__(self, facts: Facts, branch: int, now_us: int) -> None:
+        self._facts = facts
+        self._branch = branch
+        self.now_us = now_us
+
+    def version(self, stream: str) -> int:
+        """Return the stream's version."""
+        return self._facts.versions[self._branch, stream]
+
+    def key(self, stream: str, key: str) -> KeyHead:
+        """Return the key's head."""
+        return self._facts.keys[self._branch, stream, key]
+
+    def listing(self, stream: str) -> Mapping[str, KeyHead]:
+        """Return the stream's live keys."""
+        return self._facts.listings[self._branch, stream]
+
+    def event(self, event_id: bytes) -> StoredEvent | None:
+        """Return the recording of an id, or None."""
+        return self._facts.events.get(event_id)
+
+
+def sequence(commits: Sequence[Commit], facts: Facts, clock_us: int) -> Batch:
+    """Return the rows that these commits add after `facts.head`, and each one's outcome.
+
+    `clock_us` is the machine's time; recorded times never go back behind the head's.
+    """
+    now_us = max(clock_us, facts.head.recorded_us)
+    batch = Batch([])
+    writer = _Writer(facts, now_us, batch)
+    for commit in commits:
+        try:
+            outcome = writer.put(commit)
+        except BackstoryError as error:
+            outcome = Outcome(error=error)
+        batch.outcomes.append(outcome)
+    return batch
+
+
+class _Writer:
+    """The running state of one group."""
+
+    __slots__ = ("batch", "facts", "hash", "now_us", "position")
+
+    def __init__(self, facts: Facts, now_us: int, batch: Batch) -> None:
+        self.facts = facts
+        self.now_us = now_us
+        self.batch = batch
+        self.position = facts.head.position
+        self.hash = facts.head.hash
+
+    def put(self, commit: Commit) -> Outcome:
+        self._check_branch(commit.branch)
+        if commit.reads:
+            self._check_reads(commit.branch, commit.reads)
+        if commit.tracking is not None:
+            self._check_tracking(commit.tracking)
+        result = None
+        drafts = commit.drafts
+        if commit.decide is not None:
+            drafts, result = commit.decide(BranchView(self.facts, commit.branch, self.now_us))
+        self._check_drafts(commit.branch, drafts)
+        if commit.fork is not None:
+            self._check_fork(commit)
+        events = [self._place(commit.branch, draft) for draft in drafts]
+        self._effects(commit, events)
+        return Outcome(events, result)
+
+    def _check_branch(self, branch: int) -> None:
+        row = next((row for row in self.facts.branches if row.id == branch), None)
+        if row is None or row.dropped:
+            raise NotFoundError("branch", branch if row is None else row.name)
+
+    def _check_reads(self, branch: int, reads: Sequence[Read]) -> None:
+        for stream, key, version in reads:
+            actual = (
+                self.facts.versions[branch, stream] if key is None else self.facts.keys[branch, stream, key].version
+            )
+            if actual != version:
+                raise ConflictError(expected=version, actual=actual, stream=stream, key=key)
+
+    def _check_tracking(self, tracking: Tracking) -> None:
+        stored = self.facts.tracking.get(tracking.name)
+        if stored is not None and tracking.position <= stored:
+            raise ConflictError(expected=tracking.position, actual=stored, stream=tracking.name, key=None)
+
+    def _check_fork(self, commit: Commit) -> None:
+        fork = commit.fork
+        assert fork is not None
+        if find_branch(self.facts.branches, fork.name) is not None:
+            raise ConflictError(expected="no branch of this name", actual="one exists", stream=fork.name, key=None)
+
+    def _check_drafts(self, branch: int, drafts: Sequence[Draft]) -> None:
+        """Refuse before anything is placed: an unknown cause, a version that is taken."""
+        events = self.facts.events
+        own: set[bytes] = set()
+        expected: dict[str, int] = {}
+        for draft in drafts:
+            causes = draft.causes
+            if causes is not None:
+                for at in range(0, len(causes), 16):
+                    cause = causes[at : at + 16]
+                    if cause not in events and cause not in own:
+                        raise NotFoundError("event", cause.hex(), hint="A cause must be an event of this log.")
+            if draft.version is not None:
+                current = expected.get(draft.stream, self.facts.versions[branch, draft.stream])
+                if draft.version != current + 1:
+                    raise ConflictError(expected=draft.version - 1, actual=current, stream=draft.stream, key=None)
+                expected[draft.stream] = draft.version
+            own.add(draft.event_id)
+
+    def _place(self, branch: int, draft: Draft) -> StoredEvent:
+        facts = self.facts
+        (event_id, stream, kind, data, key, expires_us, correlation, causes, actor, extra, form, given, cleared, _) = (
+            draft
+        )
+        if given and (first := facts.events.get(event_id)) is not None:
+            return first
+        if causes is not None and correlation is None:
+            root = facts.events[causes[:16]]
+            correlation = root.correlation or b"u" + root.event_id
+        at = (branch, stream)
+        version = facts.versions[at] + 1
+        position = self.position + 1
+        digest = link(
+            self.hash,
+            position,
+            branch,
+            version,
+            self.now_us,
+            expires_us,
+            form,
+            0,
+            event_id,
+            stream,
+            kind,
+            key,
+            correlation,
+            causes,
+            actor,
+            extra,
+            data,
+        )
+        row = StoredEvent(
+            position,
+            branch,
+            stream,
+            version,
+            event_id,
+            kind,
+            key,
+            self.now_us,
+            expires_us,
+            correlation,
+            causes,
+            actor,
+            extra,
+            form,
+            0,
+            data,
+            digest,
+        )
+        facts.versions[at] = version
+        self.position = position
+        self.hash = digest
+        facts.events[event_id] = row
+        self.batch.rows.append(row)
+        if cleared is not None:
+            self.batch.cleared.append((row, cleared))
+        if facts.watched:
+            self._watch(row, cleared)
+        return row
+
+    def _watch(self, row: StoredEvent, cleared: tuple[str, ...] | None) -> None:
+        """Keep the keys that somebody looks at true after one more event."""
+        facts = self.facts
+        if row.type == STATE_SET:
+            assert row.key is not None
+            self._turn(row, row.key, KeyHead(row.version, row.position, True, row.expires_us, row))  # noqa: FBT003
+        elif row.type == STATE_DELETED:
+            assert row.key is not None
+            self._turn(row, row.key, KeyHead(row.version, row.position, False, None, row))  # noqa: FBT003
+        elif row.type == STATE_EXPIRED:
+            listing = facts.listings.get((row.branch, row.stream))
+            if listing is not None and row.key is not None:
+                listing.pop(row.key, None)
+        elif cleared is not None:
+            for key in cleared:
+                self._turn(row, key, KeyHead(row.version, row.position, False, None, row))  # noqa: FBT003
+
+    def _turn(self, row: StoredEvent, key: str, head: KeyHead) -> None:
+        facts = self.facts
+        if (row.branch, row.stream, key) in facts.keys:
+            facts.keys[row.branch, row.stream, key] = head
+        listing = facts.listings.get((row.branch, row.stream))
+        if listing is None:
+            return
+        if head.live:
+            listing[key] = head
+        else:
+            listing.pop(key, None)
+
+    def _effects(self, commit: Commit, events: Sequence[StoredEvent]) -> None:
+        if commit.tracking is not None:
+            self.facts.tracking[commit.tracking.name] = commit.tracking.position
+            self.batch.tracking.append(commit.tracking)
+        if commit.fork is not None:
+            number = max(row.id for row in self.facts.branches) + 1
+            fork = commit.fork
+            row = BranchRow(number, fork.name, fork.parent, fork.position, events[0].recorded_us, 0)
+            self.facts.branches.append(row)
+            self.batch.forks.append(row)
+        if commit.drop is not None:
+            self._drop(commit.drop, events[0].position)
+
+    def _drop(self, branch: int, position: int) -> None:
+        branches = self.facts.branches
+        at = next(index for index, row in enumerate(branches) if row.id == branch)
+        if branches[at].dropped:
+            return
+        branches[at] = branches[at]._replace(dropped=position)
+        self.batch.drops.append((branch, position))
+
+
+__all__ = ["NEVER", "Batch", "BranchView", "Facts", "sequence"]

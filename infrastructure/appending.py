@@ -1,0 +1,162 @@
+"""Appending: the program that every engine runs under its lock, once a group.
+
+Read the head, load the facts that the commits ask for, sequence them, store the rows. What
+never changes (or is proven unchanged by the head) is remembered from one group to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from backstory.domain.branches import FOREVER, BranchRow, lineage_of
+from backstory.domain.commits import Commit, KeyHead
+from backstory.domain.events import StoredEvent
+from backstory.domain.ports import LogHead, Program, Reader
+from backstory.domain.sequencer import Batch, Facts, sequence
+from backstory.infrastructure.programs import gather
+
+_MOST_STREAMS: Final = 100_000
+_MOST_EVENTS: Final = 4_096
+
+
+class Table(Reader, Protocol):
+    """A reader that can also store a batch, inside the lock."""
+
+    def insert(self, batch: Batch) -> Program[None]:
+        """Store everything a batch holds."""
+        ...
+
+
+@dataclass(slots=True)
+class Memory:
+    """Facts from the last group, true as long as the head is where it was."""
+
+    head: LogHead | None = None
+    branches: list[BranchRow] = field(default_factory=list)
+    versions: dict[tuple[int, str], int] = field(default_factory=dict)
+    events: dict[bytes, StoredEvent] = field(default_factory=dict)
+
+    def forget(self) -> None:
+        """Trust nothing any more: the transaction failed, or somebody else wrote."""
+        self.head = None
+        self.branches = []
+        self.versions = {}
+        self.events = {}
+
+
+def append(table: Table, commits: Sequence[Commit], memory: Memory, clock_us: int) -> Program[Batch]:
+    """Store what these commits ask for; return the batch. Run it inside the log's lock."""
+    head = yield from table.head()
+    if memory.head != head:
+        memory.forget()
+        memory.branches = yield from table.branches()
+        memory.head = head
+    facts = yield from _load(table, commits, memory, head)
+    batch = sequence(commits, facts, clock_us)
+    if not batch.empty:
+        yield from table.insert(batch)
+    _remember(memory, facts, batch)
+    return batch
+
+
+def _remember(memory: Memory, facts: Facts, batch: Batch) -> None:
+    memory.branches = facts.branches
+    memory.versions = facts.versions if len(facts.versions) < _MOST_STREAMS else {}
+    memory.events = facts.events if len(facts.events) < _MOST_EVENTS else {}
+    if batch.rows:
+        last = batch.rows[-1]
+        memory.head = LogHead(last.position, last.recorded_us, last.hash)
+
+
+def _load(table: Table, commits: Sequence[Commit], memory: Memory, head: LogHead) -> Program[Facts]:
+    facts = Facts(head, list(memory.branches), memory.versions, events=memory.events)
+    wanted = _Wanted(facts)
+    for commit in commits:
+        wanted.add(commit)
+    lineages = {row.id: lineage_of(facts.branches, row.id) for row in facts.branches}
+    programs: list[Program[Any]] = []
+    for branch, stream in wanted.streams:
+        programs.append(table.stream_version(lineages[branch], stream, FOREVER))
+    for branch, stream, key in wanted.keys:
+        programs.append(table.key_head(lineages[branch], stream, key, FOREVER))
+    for branch, stream in wanted.listings:
+        programs.append(table.listing(lineages[branch], stream, None, ""))
+    programs.extend(table.event(event_id) for event_id in wanted.event_ids)
+    programs.extend(table.tracking(name) for name in wanted.tracking)
+    if programs:
+        wanted.settle((yield from gather(programs)))
+    return facts
+
+
+class _Wanted:
+    """The union of what a group's commits need and nobody knows yet."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._branches = {row.id for row in facts.branches}
+        self.streams: dict[tuple[int, str], None] = {}
+        self.keys: dict[tuple[int, str, str], None] = {}
+        self.listings: dict[tuple[int, str], None] = {}
+        self.event_ids: dict[bytes, None] = {}
+        self.tracking: dict[str, None] = {}
+
+    def add(self, commit: Commit) -> None:
+        branch = commit.branch
+        if branch not in self._branches:
+            return
+        for draft in commit.drafts:
+            self._stream(branch, draft.stream)
+            if draft.causes is not None:
+                self._events(draft.causes[at : at + 16] for at in range(0, len(draft.causes), 16))
+            if draft.given_id:
+                self._events((draft.event_id,))
+        for stream, key, _ in commit.reads:
+            if key is None:
+                self._stream(branch, stream)
+            else:
+                self.keys[branch, stream, key] = None
+        if commit.tracking is not None:
+            self.tracking[commit.tracking.name] = None
+        needs = commit.needs
+        if needs is not None:
+            for stream in (*needs.targets, *needs.streams):
+                self._stream(branch, stream)
+            for stream, key in needs.keys:
+                self.keys[branch, stream, key] = None
+                self._stream(branch, stream)
+            for stream in needs.listings:
+                self.listings[branch, stream] = None
+                self._stream(branch, stream)
+            self._events(needs.event_ids)
+
+    def _stream(self, branch: int, stream: str) -> None:
+        if (branch, stream) not in self._facts.versions:
+            self.streams[branch, stream] = None
+
+    def _events(self, ids: Iterable[bytes]) -> None:
+        for event_id in ids:
+            if event_id not in self._facts.events:
+                self.event_ids[event_id] = None
+
+    def settle(self, answers: list[Any]) -> None:
+        """Put the answers into the facts, in the order in which they were asked."""
+        replies = iter(answers)
+        facts = self._facts
+        for stream_at in self.streams:
+            facts.versions[stream_at] = next(replies)
+        for key_at in self.keys:
+            facts.keys[key_at] = next(replies)
+        for listing_at in self.listings:
+            facts.listings[listing_at] = _as_heads(next(replies))
+        for event_id in self.event_ids:
+            found: StoredEvent | None = next(replies)
+            if found is not None:
+                facts.events[event_id] = found
+        for name in self.tracking:
+            facts.tracking[name] = next(replies)
+
+
+def _as_heads(listed: Iterable[tuple[str, KeyHead]]) -> dict[str, KeyHead]:
+    return dict(listed)

@@ -1,0 +1,115 @@
+"""Configuration: one schema for settings given in code, in TOML and in the environment.
+
+Later sources win: defaults, the TOML file, `BACKSTORY_...` variables, keyword arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from backstory.domain.errors import ConfigError
+
+PREFIX: Final = "BACKSTORY_"
+#: Variables that other parts read.
+OTHERS: Final = frozenset({"STORE", "ACTOR", "TEST_POSTGRES"})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What can be set. Each field's comment is its documentation."""
+
+    #: Largest encoded value or event data, bytes.
+    max_value_bytes: int = 1024 * 1024
+    #: `full`: an acknowledged write is on disk. `relaxed`: the last moments may be lost in a power cut.
+    durability: str = "full"
+    #: How long a writer waits for other processes before `StoreUnavailableError`, seconds.
+    busy_timeout_s: float = 60.0
+    #: How often a waiting subscriber looks for other processes' writes (SQLite), seconds.
+    poll_interval_s: float = 0.02
+    #: The apsw VFS that files go through (SQLite); empty is the system's.
+    vfs: str = ""
+    #: The schema that holds the tables (PostgreSQL).
+    namespace: str = "backstory"
+    #: Most connections that read at once (PostgreSQL).
+    pool_size: int = 8
+
+
+_NAMES: Final = {field.name: field for field in fields(Settings)}
+_TYPES: Final[dict[str, type]] = {name: type(field.default) for name, field in _NAMES.items()}
+_CHOICES: Final = {"durability": ("full", "relaxed")}
+_DEFAULTS: Final = Settings()
+
+
+def settings_of(config: str | Path | Mapping[str, Any] | None, given: Mapping[str, Any]) -> Settings:
+    """Return the settings of all sources; raises `ConfigError` that names the key."""
+    from_environment = _environment()
+    if config is None and not given and not from_environment:
+        return _DEFAULTS
+    merged: dict[str, Any] = {}
+    merged.update(_checked(_file(config), "the configuration"))
+    merged.update(_checked(from_environment, "the environment"))
+    merged.update(_checked(given, "the arguments"))
+    return Settings(**merged)
+
+
+def _file(config: str | Path | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if config is None:
+        return {}
+    table = config if isinstance(config, Mapping) else load_toml(config)
+    return {name: value for name, value in table.items() if name not in {"store", "actor"}}
+
+
+def load_toml(path: str | Path) -> dict[str, Any]:
+    """Return the table of a TOML file; raises `ConfigError`."""
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}", key="config") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no TOML: {error}", key="config") from error
+
+
+def _environment() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for variable, text in os.environ.items():
+        name = variable.removeprefix(PREFIX)
+        if variable.startswith(PREFIX) and name not in OTHERS and name.lower() in _TYPES:
+            found[name.lower()] = _parsed(name.lower(), text)
+    return found
+
+
+def _parsed(name: str, text: str) -> Any:
+    try:
+        return _TYPES[name](text)
+    except ValueError:
+        return text
+
+
+def _checked(given: Mapping[str, Any], source: str) -> dict[str, Any]:
+    checked: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in _NAMES:
+            raise ConfigError(
+                f"{source} hold an unknown setting: {name}", key=name, hint="Known: " + ", ".join(sorted(_NAMES)) + "."
+            )
+        checked[name] = _typed(name, value)
+    return checked
+
+
+def _typed(name: str, value: Any) -> Any:
+    wanted = _TYPES[name]
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise ConfigError(f"{name} is {value!r}, not {wanted.__name__}", key=name)
+    choices = _CHOICES.get(name)
+    if choices is not None and value not in choices:
+        raise ConfigError(f"{name} is {value!r}", key=name, hint="Choose one of " + ", ".join(choices) + ".")
+    if wanted in {int, float} and not 0 < value < float("inf"):
+        raise ConfigError(f"{name} is {value!r}", key=name, hint="Give a number above 0.")
+    return value

@@ -1,0 +1,402 @@
+"""The in-memory engine: lists and dictionaries behind the same port as the databases."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from uuid import uuid4
+
+from backstory.domain.branches import FOREVER, MAIN, MAIN_NAME, BranchRow, Lineage
+from backstory.domain.chain import genesis
+from backstory.domain.commits import NEVER, Commit, KeyHead, Outcome
+from backstory.domain.errors import StoreClosedError
+from backstory.domain.events import StoredEvent
+from backstory.domain.patterns import any_match
+from backstory.domain.ports import Clock, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
+from backstory.infrastructure.appending import Memory, append
+from backstory.infrastructure.programs import advance, drive
+from backstory.infrastructure.waiting import Signal
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _locked(method: Callable[Concatenate[MemoryEngine, P], T]) -> Callable[Concatenate[MemoryEngine, P], Program[T]]:
+    """Make a program of a method that runs at once, under the lock of an open engine."""
+
+    @wraps(method)
+    def program(self: MemoryEngine, *args: P.args, **kwargs: P.kwargs) -> Program[T]:
+        with self._lock:
+            if self._closed:
+                raise StoreClosedError
+            return method(self, *args, **kwargs)
+        yield
+
+    return program
+
+
+def _no_request(request: object) -> object:
+    msg = f"the memory engine has nothing to wait for, yet was asked {request!r}"
+    raise AssertionError(msg)
+
+
+class MemoryEngine:
+    """A log in this process's memory; gone with `close`."""
+
+    recovery: Recovery | None = None
+
+    def __init__(self, clock: Clock, *, read_only: bool = False) -> None:
+        self.read_only = read_only
+        self.log_id = uuid4().bytes
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._closed = False
+        self._memory = Memory()
+        self._rows: list[StoredEvent] = []
+        self._by_id: dict[bytes, int] = {}
+        self._streams: dict[tuple[int, str], list[int]] = {}
+        self._keys: dict[tuple[int, str], dict[str, list[int]]] = {}
+        self._clears: dict[tuple[int, str], list[int]] = {}
+        self._branches = [BranchRow(MAIN, MAIN_NAME, None, 0, 0, 0)]
+        self._tracking: dict[str, int] = {}
+        self._state: dict[tuple[int, str], dict[str, int]] | None = {}
+        self._signal = Signal(lambda position: len(self._rows) > position, poll_s=None)
+
+    # Driving
+
+    def advance(self, program: Program[Any], request: Any) -> Step:
+        """Answer requests; there are none, for memory answers at once."""
+        return advance(program, request, _no_request)
+
+    async def advance_async(self, program: Program[Any], request: Any) -> Step:
+        """Answer requests; there are none, for memory answers at once."""
+        return advance(program, request, _no_request)
+
+    def commit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
+        """Store a group of commits."""
+        with self._lock:
+            if self._closed:
+                raise StoreClosedError
+            batch = drive(append(self, commits, self._memory, self._clock.now_us()), _no_request)
+        if batch.rows:
+            self._signal.wake()
+        return batch.outcomes
+
+    async def commit_async(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
+        """Store a group of commits."""
+        return self.commit(commits)
+
+    def wait(self, position: int, timeout_s: float) -> bool:
+        """Block until the log grew past a position."""
+        return self._signal.wait(position, timeout_s)
+
+    async def wait_async(self, position: int, timeout_s: float) -> bool:
+        """Wait until the log grew past a position."""
+        return await self._signal.wait_async(position, timeout_s)
+
+    def wake(self) -> None:
+        """Let everybody who waits look again."""
+        self._signal.wake()
+
+    def close(self) -> None:
+        """Forget the log."""
+        self._closed = True
+        self._signal.wake()
+
+    async def close_async(self) -> None:
+        """Forget the log."""
+        self.close()
+
+    # Storing
+
+    @_locked
+    def insert(self, batch: Batch) -> None:
+        """Store a batch."""
+        for row in batch.rows:
+            at = (row.branch, row.stream)
+            self._rows.append(row)
+            self._by_id[row.event_id] = row.position
+            self._streams.setdefault(at, []).append(row.position)
+            self._apply(row)
+        for row, keys in batch.cleared:
+            self._clears.setdefault((row.branch, row.stream), []).append(row.position)
+            if self._state is not None:
+                held = self._state.get((row.branch, row.stream), {})
+                for key in keys:
+                    if held.get(key, FOREVER) < row.position:
+                        held.pop(key)
+        self._branches.extend(batch.forks)
+        for branch, position in batch.drops:
+            self._branches[branch] = self._branches[branch]._replace(dropped=position)
+        for tracking in batch.tracking:
+            self._tracking[tracking.name] = tracking.position
+
+    def _apply(self, row: StoredEvent) -> None:
+        if row.key is None:
+            return
+        at = (row.branch, row.stream)
+        if row.type in {STATE_SET, STATE_DELETED}:
+            self._keys.setdefault(at, {}).setdefault(row.key, []).append(row.position)
+        if self._state is None:
+            return
+        if row.type == STATE_SET:
+            self._state.setdefault(at, {})[row.key] = row.position
+        elif row.type in {STATE_DELETED, STATE_EXPIRED}:
+            self._state.get(at, {}).pop(row.key, None)
+
+    # Reading
+
+    @_locked
+    def head(self) -> LogHead:
+        """Return the log's last event's place."""
+        if not self._rows:
+            return LogHead(0, 0, genesis(self.log_id))
+        last = self._rows[-1]
+        return LogHead(last.position, last.recorded_us, last.hash)
+
+    @_locked
+    def instant_of(self, position: int) -> int:
+        """Return when the event at a position was recorded."""
+        return self._rows[position - 1].recorded_us if position else 0
+
+    @_locked
+    def position_at(self, instant_us: int) -> int:
+        """Return the last position recorded at or before an instant."""
+        return bisect_right(self._rows, instant_us, key=lambda row: row.recorded_us)
+
+    @_locked
+    def event(self, event_id: bytes) -> StoredEvent | None:
+        """Return the event with this id, or None."""
+        position = self._by_id.get(event_id)
+        return None if position is None else self._rows[position - 1]
+
+    @_locked
+    def key_head(self, lineage: Lineage, stream: str, key: str, position: int) -> KeyHead:
+        """Return what last happened to a key."""
+        return self._key_head(lineage, stream, key, position)
+
+    def _key_head(self, lineage: Lineage, stream: str, key: str, position: int) -> KeyHead:
+        cleared_at = 0
+        for branch, limit in lineage:
+            bound = min(limit, position)
+            cleared_at = cleared_at or _last(self._clears.get((branch, stream), ()), bound)
+            found = _last(self._keys.get((branch, stream), {}).get(key, ()), bound)
+            if found:
+                return self._turned(self._rows[found - 1], cleared_at, lineage, stream, position)
+        return NEVER
+
+    def _turned(self, event: StoredEvent, cleared_at: int, lineage: Lineage, stream: str, position: int) -> KeyHead:
+        if event.type == STATE_DELETED:
+            return KeyHead(event.version, event.position, False, None, event)  # noqa: FBT003
+        if cleared_at < event.position:
+            return KeyHead(event.version, event.position, True, event.expires_us, event)  # noqa: FBT003
+        for clear in self._clears_after(event.position, lineage, stream, position):
+            if event.expires_us is None or event.expires_us > clear.recorded_us:
+                return KeyHead(clear.version, clear.position, False, None, clear)  # noqa: FBT003
+            break
+        return KeyHead(event.version, event.position, False, None, event)  # noqa: FBT003
+
+    def _clears_after(self, after: int, lineage: Lineage, stream: str, position: int) -> Iterator[StoredEvent]:
+        found = [
+            at
+            for branch, limit in lineage
+            for at in self._clears.get((branch, stream), ())
+            if after < at <= min(limit, position)
+        ]
+        return (self._rows[at - 1] for at in sorted(found))
+
+    @_locked
+    def key_events(self, lineage: Lineage, stream: str, key: str, position: int) -> list[StoredEvent]:
+        """Return the key's state events and its stream's clears, in log order."""
+        found: list[int] = []
+        for branch, limit in lineage:
+            bound = min(limit, position)
+            for positions in (
+                self._keys.get((branch, stream), {}).get(key, ()),
+                self._clears.get((branch, stream), ()),
+            ):
+                found.extend(at for at in positions if at <= bound)
+        return [self._rows[at - 1] for at in sorted(found)]
+
+    @_locked
+    def listing(
+        self, lineage: Lineage, stream: str, position: int | None, prefix: str
+    ) -> list[tuple[str, KeyHead]]:
+        """Return the live keys of a stream, sorted."""
+        if position is None and len(lineage) == 1 and self._state is not None:
+            held = self._state.get((lineage[0][0], stream), {})
+            return [(key, _set_head(self._rows[held[key] - 1])) for key in sorted(held) if key.startswith(prefix)]
+        return self._listing(lineage, stream, FOREVER if position is None else position, prefix)
+
+    def _listing(self, lineage: Lineage, stream: str, position: int, prefix: str) -> list[tuple[str, KeyHead]]:
+        keys = {key for branch, _ in lineage for key in self._keys.get((branch, stream), ()) if key.startswith(prefix)}
+        heads = ((key, self._key_head(lineage, stream, key, position)) for key in sorted(keys))
+        return [(key, head) for key, head in heads if head.live]
+
+    @_locked
+    def whole(self, lineage: Lineage, position: int) -> list[tuple[str, str, KeyHead]]:
+        """Return every live key of every stream."""
+        branches = {branch for branch, _ in lineage}
+        streams = sorted({stream for branch, stream in self._keys if branch in branches})
+        return [
+            (stream, key, head) for stream in streams for key, head in self._listing(lineage, stream, position, "")
+        ]
+
+    @_locked
+    def streams(self, lineage: Lineage, position: int) -> list[str]:
+        """Return the streams with an event."""
+        limits = dict(lineage)
+        return sorted(
+            {
+                stream
+                for (branch, stream), positions in self._streams.items()
+                if branch in limits and positions[0] <= min(limits[branch], position)
+            }
+        )
+
+    @_locked
+    def stream_version(self, lineage: Lineage, stream: str, position: int) -> int:
+        """Return how many events a stream has."""
+        for branch, limit in lineage:
+            positions = self._streams.get((branch, stream), ())
+            at = _last(positions, min(limit, position))
+            if at:
+                return self._rows[at - 1].version
+        return 0
+
+    @_locked
+    def page(self, query: LogQuery) -> list[StoredEvent]:
+        """Return events that match."""
+        found: list[StoredEvent] = []
+        rows = self._candidates(query)
+        for row in rows:
+            if _matches(row, query):
+                found.append(row)
+                if len(found) == query.limit:
+                    break
+        return found
+
+    def _candidates(self, query: LogQuery) -> Iterable[StoredEvent]:
+        until = min(query.until, len(self._rows))
+        if query.stream is None:
+            positions: Sequence[int] = range(max(query.after, 0) + 1, until + 1)
+        else:
+            merged: list[int] = []
+            for branch, _ in query.lineage:
+                merged.extend(self._streams.get((branch, query.stream), ()))
+            merged.sort()
+            positions = merged[bisect_right(merged, query.after) : bisect_right(merged, until)]
+        return (self._rows[at - 1] for at in (reversed(positions) if query.reverse else positions))
+
+    @_locked
+    def expiring(self, lineage: Lineage, since_us: int, until_us: int) -> list[tuple[str, str]]:
+        """Return keys whose set expires in a span of time."""
+        limits = dict(lineage)
+        return sorted(
+            {
+                (row.stream, row.key)
+                for row in self._rows
+                if row.expires_us is not None
+                and row.key is not None
+                and since_us < row.expires_us <= until_us
+                and row.position <= limits.get(row.branch, -1)
+            }
+        )
+
+    @_locked
+    def expired(self, branch: int, now_us: int) -> list[tuple[str, str]]:
+        """Return live keys whose value is expired and not swept."""
+        found: list[tuple[str, str]] = []
+        for (home, stream), held in (self._state or {}).items():
+            if home == branch:
+                rows = ((key, self._rows[position - 1].expires_us) for key, position in held.items())
+                found.extend((stream, key) for key, expires in rows if expires is not None and expires <= now_us)
+        return sorted(found)
+
+    @_locked
+    def branches(self) -> list[BranchRow]:
+        """Return all branches ever made."""
+        return list(self._branches)
+
+    @_locked
+    def tracking(self, name: str) -> int | None:
+        """Return the highest position that a consumer stored."""
+        return self._tracking.get(name)
+
+    # Care
+
+    @_locked
+    def rebuild_state(self) -> ProjectionInfo:
+        """Build the current-state projection again."""
+        self._state = None
+        state: dict[tuple[int, str], dict[str, int]] = {}
+        swept: dict[tuple[int, str, str], int] = {}
+        for row in self._rows:
+            if row.type == STATE_EXPIRED and row.key is not None:
+                swept[row.branch, row.stream, row.key] = row.position
+        for (branch, stream), keys in self._keys.items():
+            for key in keys:
+                head = self._key_head(((branch, FOREVER),), stream, key, FOREVER)
+                if head.live and swept.get((branch, stream, key), 0) < head.position:
+                    state.setdefault((branch, stream), {})[key] = head.position
+        self._state = state
+        return self._info()
+
+    def _info(self) -> ProjectionInfo:
+        rows = sum(len(keys) for keys in (self._state or {}).values())
+        return ProjectionInfo("state", len(self._rows) if self._state is not None else 0, rows)
+
+    @_locked
+    def drop_state(self) -> None:
+        """Drop the current-state projection."""
+        self._state = None
+
+    @_locked
+    def state_rows(self) -> list[tuple[int, str, str, int]]:
+        """Return the projection's rows."""
+        held = self._state or {}
+        return sorted((b, stream, key, at) for (b, stream), keys in held.items() for key, at in keys.items())
+
+    @_locked
+    def projections(self) -> list[ProjectionInfo]:
+        """Return the stored projections."""
+        return [self._info()]
+
+    @_locked
+    def numbers(self) -> dict[str, int]:
+        """Return counts and sizes."""
+        return {
+            "events": len(self._rows),
+            "streams": len(self._streams),
+            "keys": sum(len(keys) for keys in self._keys.values()),
+            "branches": sum(not row.dropped for row in self._branches),
+            "bytes": sum(len(row.data) for row in self._rows),
+        }
+
+
+def _last(positions: Sequence[int], bound: int) -> int:
+    at = bisect_right(positions, bound)
+    return positions[at - 1] if at else 0
+
+
+def _set_head(row: StoredEvent) -> KeyHead:
+    return KeyHead(row.version, row.position, True, row.expires_us, row)  # noqa: FBT003
+
+
+def _matches(row: StoredEvent, query: LogQuery) -> bool:
+    if not any(row.branch == branch and row.position <= limit for branch, limit in query.lineage):
+        return False
+    if query.types is not None and not any_match(query.types, row.type):
+        return False
+    if query.key is not None and row.key != query.key:
+        return False
+    if query.actor is not None and row.actor != query.actor:
+        return False
+    return query.correlation is None or (row.correlation or b"u" + row.event_id) == query.correlation
+
+
+__all__ = ["SCOPE_CLEARED", "MemoryEngine"]

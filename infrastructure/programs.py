@@ -1,0 +1,103 @@
+"""Programs: composing and driving the generators in which reads are written.
+
+`gather` advances many programs in step, so that an engine over a network can send one round
+of requests for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from backstory.domain.ports import Append, Here, Program, Step
+
+T = TypeVar("T")
+
+
+class Round(NamedTuple):
+    """Requests that may be answered in any order, together; the reply is a list."""
+
+    requests: list[Any]
+
+
+def gather(programs: Sequence[Program[T]]) -> Program[list[T]]:
+    """Return the answers of several programs, driven in step."""
+    answers: list[Any] = [None] * len(programs)
+    waiting: list[tuple[int, Program[T]]] = list(enumerate(programs))
+    replies: list[Any] = [None] * len(programs)
+    while waiting:
+        requests: list[Any] = []
+        still: list[tuple[int, Program[T]]] = []
+        for (index, program), reply in zip(waiting, replies, strict=True):
+            try:
+                requests.append(program.send(reply))
+                still.append((index, program))
+            except StopIteration as stop:
+                answers[index] = stop.value
+        waiting = still
+        if waiting:
+            replies = yield Round(requests)
+    return answers
+
+
+def drive(program: Program[T], execute: Callable[[Any], Any]) -> T:
+    """Run a program to its end; `execute` answers one request, and its errors go to the program."""
+    try:
+        request = program.send(None)
+        while True:
+            try:
+                reply = [execute(one) for one in request.requests] if type(request) is Round else execute(request)
+            except Exception as error:  # noqa: BLE001 - handed to the program, which may not want it
+                request = program.throw(error)
+            else:
+                request = program.send(reply)
+    except StopIteration as stop:
+        answer: T = stop.value
+        return answer
+
+
+def _finished(program: Program[Any], reply: Any, error: Exception | None) -> tuple[bool, Any]:
+    try:
+        return False, program.send(reply) if error is None else program.throw(error)
+    except StopIteration as stop:
+        return True, stop.value
+
+
+def advance(program: Program[Any], request: Any, execute: Callable[[Any], Any]) -> Step:
+    """Answer an engine's requests until the program ends or asks for something else."""
+    while True:
+        reply, error = None, None
+        try:
+            reply = [execute(one) for one in request.requests] if type(request) is Round else execute(request)
+        except Exception as caught:  # noqa: BLE001 - handed to the program, which may not want it
+            error = caught
+        finished, payload = _finished(program, reply, error)
+        if finished or type(payload) in {Append, Here}:
+            return Step(finished, payload)
+        request = payload
+
+
+async def advance_async(program: Program[Any], request: Any, execute: Callable[[Any], Awaitable[Any]]) -> Step:
+    """Do as `advance`; `execute` answers a round whole."""
+    while True:
+        reply, error = None, None
+        try:
+            reply = await execute(request)
+        except Exception as caught:  # noqa: BLE001 - handed to the program, which may not want it
+            error = caught
+        finished, payload = _finished(program, reply, error)
+        if finished or type(payload) in {Append, Here}:
+            return Step(finished, payload)
+        request = payload
+
+
+async def drive_async(program: Program[T], execute: Callable[[Any], Awaitable[Any]]) -> T:
+    """Run a program of engine requests to its end; `execute` answers a round whole."""
+    finished, payload = _finished(program, None, None)
+    if not finished:
+        finished, payload = await advance_async(program, payload, execute)
+    if not finished:
+        msg = f"a program of reads asked for {payload!r}"
+        raise AssertionError(msg)
+    answer: T = payload
+    return answer

@@ -1,0 +1,79 @@
+"""Waiting for the log to grow: one signal for threads and event loops alike.
+
+An engine without a notification of its own asks `changed` every `poll_s` whether another
+process wrote; commits of this process wake everybody at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+
+class Signal:
+    """Wakes those who wait; `changed` lets them see what other processes did."""
+
+    def __init__(self, changed: Callable[[int], bool], *, poll_s: float | None) -> None:
+        self._changed = changed
+        self._poll_s = poll_s
+        self._condition = threading.Condition()
+        self._generation = 0
+        self._loops: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
+
+    def wake(self) -> None:
+        """Let everybody who waits look again; never blocks for long."""
+        with self._condition:
+            self._generation += 1
+            self._condition.notify_all()
+            loops, self._loops = self._loops, {}
+        for future, loop in loops.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_finish, future)
+
+    def wait(self, position: int, timeout_s: float) -> bool:
+        """Block until the log is past a position, somebody woke us, or the time is over."""
+        deadline = time.monotonic() + timeout_s
+        with self._condition:
+            generation = self._generation
+        while True:
+            if self._changed(position):
+                return True
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            with self._condition:
+                if self._generation != generation:
+                    return True
+                self._condition.wait(left if self._poll_s is None else min(left, self._poll_s))
+                if self._generation != generation:
+                    return True
+
+    async def wait_async(self, position: int, timeout_s: float) -> bool:
+        """Do as `wait` without blocking the event loop."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while True:
+            future: asyncio.Future[None] = loop.create_future()
+            with self._condition:
+                self._loops[future] = loop
+            try:
+                if self._changed(position):
+                    return True
+                left = deadline - loop.time()
+                if left <= 0:
+                    return False
+                pause = left if self._poll_s is None else min(left, self._poll_s)
+                done, _ = await asyncio.wait((future,), timeout=pause)
+                if done:
+                    return True
+            finally:
+                with self._condition:
+                    self._loops.pop(future, None)
+                future.cancel()
+
+
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

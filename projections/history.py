@@ -1,0 +1,125 @@
+"""History: how one key came to be what it is, and how two points differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from backstory.domain.branches import FOREVER
+from backstory.domain.events import MISSING, Change, StoredEvent, from_micros
+from backstory.domain.ports import LogQuery, Program
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
+from backstory.projections.points import At
+from backstory.projections.state import StateReader
+
+_PAGE: Final = 1000
+Step = tuple[StoredEvent, Any, Any]
+
+
+def steps(events: Iterable[StoredEvent], key: str, decode: Callable[[bytes], Any]) -> list[Step]:
+    """Return (event, before, after) for each event that changed a key.
+
+    `events` are the key's state events and its stream's clears, in log order. A clear counts
+    only where the key was there to be cleared; a value that expired before is `MISSING` before.
+    """
+    found: list[Step] = []
+    current: Any = MISSING
+    expires_us: int | None = None
+    for event in events:
+        before = MISSING if expires_us is not None and expires_us <= event.recorded_us else current
+        if event.type == SCOPE_CLEARED:
+            if before is MISSING:
+                continue
+            current, expires_us = MISSING, None
+        elif event.type == STATE_DELETED:
+            current, expires_us = MISSING, None
+        else:
+            current, expires_us = decode(event.data)["value"], event.expires_us
+        found.append((event, before, current))
+    return found
+
+
+def history(state: StateReader, stream: str, key: str, decode: Callable[[bytes], Any]) -> Program[list[Change]]:
+    """Return every change of a key, oldest first."""
+    events = yield from state.reader.key_events(state.lineage, stream, key, FOREVER)
+    return [_change(event, before, after) for event, before, after in steps(events, key, decode)]
+
+
+def _change(event: StoredEvent, before: Any, after: Any) -> Change:
+    return Change(
+        position=event.position,
+        version=event.version,
+        event_id=UUID(bytes=event.event_id),
+        before=before,
+        after=after,
+        recorded_at=from_micros(event.recorded_us),
+        actor=None if event.actor is None else event.actor.decode(),
+        type=event.type,
+    )
+
+
+def touched(
+    state: StateReader, low: At, high: At, stream: str | None, decode: Callable[[bytes], Any]
+) -> Program[list[tuple[str, str]]]:
+    """Return the (stream, key) that may differ between two points: written, cleared or expired between."""
+    keys: set[tuple[str, str]] = set()
+    after = low.position
+    while after < high.position:
+        query = LogQuery(
+            state.lineage,
+            after=after,
+            until=high.position,
+            stream=stream,
+            types=(STATE_SET, STATE_DELETED, SCOPE_CLEARED),
+            limit=_PAGE,
+        )
+        page = yield from state.reader.page(query)
+        for event in page:
+            keys.update(_keys_of(event, decode))
+        if len(page) < _PAGE:
+            break
+        after = page[-1].position
+    span = sorted((low.instant_us, high.instant_us))
+    expiring = yield from state.reader.expiring(state.lineage, span[0], span[1])
+    keys.update(at for at in expiring if stream is None or at[0] == stream)
+    return sorted(keys)
+
+
+def _keys_of(event: StoredEvent, decode: Callable[[bytes], Any]) -> Sequence[tuple[str, str]]:
+    if event.type == SCOPE_CLEARED:
+        return [(event.stream, key) for key in decode(event.data)["keys"]]
+    assert event.key is not None
+    return [(event.stream, event.key)]
+
+
+def differences(
+    state: StateReader, from_: At, to: At, stream: str | None, decode: Callable[[bytes], Any]
+) -> Program[list[tuple[str, str, Any, Any]]]:
+    """Return (stream, key, before, after) for each key that differs between two points, sorted."""
+    low, high = sorted((from_, to))
+    found: list[tuple[str, str, Any, Any]] = []
+    for home, key in (yield from touched(state, low, high, stream, decode)):
+        before = yield from state.reader.key_head(state.lineage, home, key, from_.position)
+        after = yield from state.reader.key_head(state.lineage, home, key, to.position)
+        was = before.event.data if before.present(from_.instant_us) and before.event else None
+        is_ = after.event.data if after.present(to.instant_us) and after.event else None
+        one = MISSING if was is None else decode(was)["value"]
+        other = MISSING if is_ is None else decode(is_)["value"]
+        if _differs(one, other):
+            found.append((home, key, one, other))
+    return found
+
+
+def _differs(one: Any, other: Any) -> bool:
+    """Return whether two values differ as JSON does: True is not 1, 1 is not 1.0."""
+    if type(one) is not type(other):
+        return True
+    if isinstance(one, dict):
+        return one.keys() != other.keys() or any(_differs(part, other[key]) for key, part in one.items())
+    if isinstance(one, list):
+        return len(one) != len(other) or any(_differs(*pair) for pair in zip(one, other, strict=True))
+    return bool(one != other)
+
+
+differs = _differs

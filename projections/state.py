@@ -1,0 +1,114 @@
+"""State: what a reader sees of the keys, now and at any point, and the plain fold it must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from backstory.domain.branches import FOREVER, Lineage
+from backstory.domain.commits import KeyHead
+from backstory.domain.events import MISSING, StoredEvent
+from backstory.domain.ports import Clock, Program, Reader
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
+from backstory.projections.points import At, resolve
+
+Decode = Any
+
+
+class StateReader:
+    """Questions about the state of one branch. Every method is a program."""
+
+    def __init__(self, reader: Reader, lineage: Lineage, clock: Clock, decode: Decode) -> None:
+        self.reader: Final = reader
+        self.lineage: Final = lineage
+        self._clock = clock
+        self._decode = decode
+
+    def now_us(self) -> Program[int]:
+        """Return this instant, never before the last event's."""
+        head = yield from self.reader.head()
+        return max(self._clock.now_us(), head.recorded_us)
+
+    def at(self, as_of: object) -> Program[At]:
+        """Return a point's place; None is now."""
+        if as_of is None:
+            head = yield from self.reader.head()
+            return At(head.position, max(self._clock.now_us(), head.recorded_us))
+        return (yield from resolve(self.reader, as_of))
+
+    def value(self, head: KeyHead) -> Any:
+        """Return the value that a live head holds, a fresh copy."""
+        assert head.event is not None
+        return self._decode(head.event.data)["value"]
+
+    def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
+        """Return a key's value, or `MISSING`."""
+        if as_of is None:
+            head = yield from self.reader.key_head(self.lineage, stream, key, FOREVER)
+            if not head.live:
+                return MISSING
+            if head.expires_us is not None and not head.present((yield from self.now_us())):
+                return MISSING
+            return self.value(head)
+        at = yield from resolve(self.reader, as_of)
+        return (yield from self.get_at(stream, key, at))
+
+    def get_at(self, stream: str, key: str, at: At) -> Program[Any]:
+        """Return a key's value at a resolved point, or `MISSING`."""
+        head = yield from self.reader.key_head(self.lineage, stream, key, at.position)
+        return self.value(head) if head.present(at.instant_us) else MISSING
+
+    def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
+        """Return the keys of a scope that are present at a point, sorted, with their heads."""
+        if as_of is None:
+            listed = yield from self.reader.listing(self.lineage, stream, None, prefix)
+            if any(head.expires_us is not None for _, head in listed):
+                now_us = yield from self.now_us()
+                return [(key, head) for key, head in listed if head.present(now_us)]
+            return listed
+        at = yield from resolve(self.reader, as_of)
+        return (yield from self.heads_at(stream, prefix, at))
+
+    def heads_at(self, stream: str, prefix: str, at: At) -> Program[list[tuple[str, KeyHead]]]:
+        """Return the keys of a scope that are present at a resolved point, sorted."""
+        listed = yield from self.reader.listing(self.lineage, stream, at.position, prefix)
+        return [(key, head) for key, head in listed if head.present(at.instant_us)]
+
+    def snapshot(self, at: At) -> Program[dict[str, dict[str, Any]]]:
+        """Return the whole state at a resolved point: values by stream and key."""
+        whole = yield from self.reader.whole(self.lineage, at.position)
+        state: dict[str, dict[str, Any]] = {}
+        for stream, key, head in whole:
+            if head.present(at.instant_us):
+                state.setdefault(stream, {})[key] = self.value(head)
+        return state
+
+    def present_streams(self, at: At) -> Program[list[str]]:
+        """Return the streams that hold a value at a resolved point, sorted."""
+        whole = yield from self.reader.whole(self.lineage, at.position)
+        return sorted({stream for stream, _, head in whole if head.present(at.instant_us)})
+
+
+def fold(events: Iterable[StoredEvent], decode: Decode) -> dict[tuple[str, str], StoredEvent]:
+    """Return the last set of every key that was neither deleted nor cleared: the plain fold.
+
+    It knows nothing of indexes or projections; they are checked against it. Whether a value is
+    expired is up to the reader's instant.
+    """
+    state: dict[tuple[str, str], StoredEvent] = {}
+    for event in events:
+        if event.type == STATE_SET and event.key is not None:
+            state[event.stream, event.key] = event
+        elif event.type == STATE_DELETED and event.key is not None:
+            state.pop((event.stream, event.key), None)
+        elif event.type == SCOPE_CLEARED:
+            for key in decode(event.data)["keys"]:
+                state.pop((event.stream, key), None)
+    return state
+
+
+def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Sequence[tuple[str, Any, Any]]:
+    """Return (key, before, after) for each key whose value differs, `MISSING` where there is none."""
+    keys = sorted(before.keys() | after.keys())
+    pairs = ((key, before.get(key, MISSING), after.get(key, MISSING)) for key in keys)
+    return [(key, was, is_) for key, was, is_ in pairs if was is not is_ and (was is MISSING or was != is_)]

@@ -1,0 +1,89 @@
+"""Make the blocking face from the asyncio one, so that no rule is written twice.
+
+`python tools/unasync.py` writes `backstory/store.py`; with `--check` it fails if that differs.
+Lines between `# <async>` and `# </async>` are left out; those between `# <sync>` and
+`# </sync>` lose their comment sign.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PAIRS: Final = (
+    ("backstory/async_store.py", "backstory/store.py"),
+    ("backstory/importing.py", "backstory/importing_sync.py"),
+)
+WORDS: Final = (
+    (r"await asyncio\.", "await asyncio."),
+    (r"\basync def __aenter__", "def __enter__"),
+    (r"\basync def __aexit__", "def __exit__"),
+    (r"\basync def aclose", "def close"),
+    (r"\basync def ", "def "),
+    (r"\basync with ", "with "),
+    (r"\basync for ", "for "),
+    (r"\bawait ", ""),
+    (r"\b__aiter__", "__iter__"),
+    (r"\b__anext__", "__next__"),
+    (r"\b__aenter__", "__enter__"),
+    (r"\b__aexit__", "__exit__"),
+    (r"\bAsyncIterator\b", "Iterator"),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\bAsync(Operations|Transaction|StateView|Subscription|StateStore|Runner)\b", r"\1"),
+    (r"\bwait_async\b", "wait"),
+    (r"\bopen_async\b", "open"),
+    (r"\baclose\b", "close"),
+    (r"from backstory\.async_store import", "from backstory.store import"),
+    (r"from backstory\.importing import", "from backstory.importing_sync import"),
+)
+
+
+def unasync(text: str, source: str) -> str:
+    """Return the blocking version of a module's text."""
+    text = re.sub(r"^ *# <async>\n.*?^ *# </async>\n", "", text, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"^ *# <sync>\n(.*?)^ *# </sync>\n", _uncomment, text, flags=re.DOTALL | re.MULTILINE)
+    for pattern, word in WORDS:
+        text = re.sub(pattern, word, text)
+    text = text.replace("The asyncio face:", "The blocking face:", 1)
+    text = text.replace("; use it from one event loop.", "; any number of threads may use it.", 1)
+    return re.sub(
+        r"`store\.py` is made from this file.*?\n",
+        f"Made from `{Path(source).name}` by `tools/unasync.py`: change that one.\n",
+        text,
+        count=1,
+    )
+
+
+def _uncomment(match: re.Match[str]) -> str:
+    return re.sub(r"^( *)# ?", r"\1", match.group(1), flags=re.MULTILINE)
+
+
+def formatted(text: str) -> str:
+    """Return a module's text as ruff writes it."""
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "backstory/store.py", "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+
+def main() -> int:
+    """Write or check every pair; return the exit code."""
+    check = "--check" in sys.argv[1:]
+    stale = 0
+    for source, target in PAIRS:
+        if not (ROOT / source).exists():
+            continue
+        made = formatted(unasync((ROOT / source).read_text(), source))
+        path = ROOT / target
+        if check and (not path.exists() or path.read_text() != made):
+            print(f"{target} is not what {source} gives: run `python tools/unasync.py`")
+            stale += 1
+        elif not check:
+            path.write_text(made)
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
