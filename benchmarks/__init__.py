@@ -1,0 +1,1 @@
+"""Backstory beside its peers, in one run on one machine: `python -m benchmarks`."""
