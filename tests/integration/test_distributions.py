@@ -50,7 +50,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def unpacked_sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sdist")
     with tarfile.open(build("sdist", source=ROOT, target=folder)) as archive:
-        archive.extractall(folder / "unpacked", filter="data")
+        for member in archive:
+            content = archive.extractfile(member)
+            assert content is not None, f"{member.name} is no plain file"
+            target = folder / "unpacked" / member.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content.read())
     (unpacked,) = (folder / "unpacked").iterdir()
     return unpacked
 
