@@ -41,12 +41,12 @@ _E = TypeVar("_E", bound="BackstoryError")
 
 def shown(value: object) -> str:
     """Return `value` as a message quotes it: escaped, and cut to 80 characters so that no message floods a log."""
-    text = repr(value) if isinstance(value, str | int | float | bytes | None) else _described(value)
+    text = repr(value) if isinstance(value, str) else _described(value)
     return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 3]}..."
 
 
 def _described(value: object) -> str:
-    """Return the text of an object of another type, without trusting that its `__str__` works."""
+    """Return the text of an object, without trusting that it has one: an int of 5,000 digits has not."""
     try:
         return str(value)
     except Exception:  # noqa: BLE001 - an error message must come out whatever the object does

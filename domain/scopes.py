@@ -112,7 +112,7 @@ class Scope:
         too long id, a broken escape, and a raw `/` outside `step`.
         """
         if not isinstance(text, str):
-            _refuse_type(text)
+            raise _type_error(text)
         kind, colon, rest = text.partition(":")
         if not colon:
             return _parsed_word(text)
@@ -199,7 +199,7 @@ def as_scope(scope: Scope | str) -> Scope:
     if isinstance(scope, str):
         # A subclass may hash in its own way (an Enum does): the cache must see plain text.
         return _remembered(str.__str__(scope))
-    _refuse_type(scope)
+    raise _type_error(scope)
 
 
 @lru_cache(maxsize=_CACHED_TEXTS)
@@ -211,8 +211,8 @@ def _rebuilt(kind: str, ids: tuple[str, ...], parent: Scope | None) -> Scope:
     return Scope(kind, *ids, parent=parent) if ids else Scope.GLOBAL
 
 
-def _refuse_type(value: object) -> NoReturn:
-    raise InvalidScopeError(value, rule=f"a scope is a Scope or its text, not {type(value).__name__}")
+def _type_error(value: object) -> InvalidScopeError:
+    return InvalidScopeError(value, rule=f"a scope is a Scope or its text, not {type(value).__name__}")
 
 
 def _parsed_word(text: str) -> Scope:
