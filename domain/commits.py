@@ -37,14 +37,15 @@ class Draft(NamedTuple):
 class KeyHead(NamedTuple):
     """The last thing that happened to a key's state: `version` 0 means nothing ever did.
 
-    `live` is false after a delete or clear; a live value may still be expired.
+    `live` is false after a delete or clear; a live value may still be expired. `data` is the
+    set event's data while it is live.
     """
 
     version: int
     position: int
     live: bool
     expires_us: int | None
-    event: StoredEvent | None
+    data: bytes | None
 
     def present(self, now_us: int) -> bool:
         """Return whether a reader at this instant sees a value."""

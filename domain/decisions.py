@@ -116,9 +116,9 @@ class Decisions:
 
     def value_of(self, head: KeyHead, now_us: int) -> Any:
         """Return the value that a reader at this instant sees, or `MISSING`."""
-        if head.event is None or not head.present(now_us):
+        if head.data is None or not head.present(now_us):
             return MISSING
-        return self._codec.decode_value(head.event.data)["value"]
+        return self._codec.decode_value(head.data)["value"]
 
     # Single keys
 
@@ -283,8 +283,8 @@ class Decisions:
         return Intent(needs=Needs(listings=(source,), targets=(target,)), decide=decide)
 
     def _copy_draft(self, target: str, key: str, head: KeyHead, author: Author, op: str, source: str) -> Draft:  # noqa: PLR0913, PLR0917
-        assert head.event is not None
-        value = self._codec.encode_value(self._codec.decode_value(head.event.data)["value"])
+        assert head.data is not None
+        value = self._codec.encode_value(self._codec.decode_value(head.data)["value"])
         extra = {"source": {"scope": source, "key": key, "position": head.position}}
         return self.set_draft((target, key), value, author=author, op=op, extra=extra, expires_us=head.expires_us)
 

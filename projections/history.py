@@ -102,8 +102,8 @@ def differences(
     for home, key in (yield from touched(state, low, high, stream, decode)):
         before = yield from state.reader.key_head(state.lineage, home, key, from_.position)
         after = yield from state.reader.key_head(state.lineage, home, key, to.position)
-        was = before.event.data if before.present(from_.instant_us) and before.event else None
-        is_ = after.event.data if after.present(to.instant_us) and after.event else None
+        was = before.data if before.present(from_.instant_us) else None
+        is_ = after.data if after.present(to.instant_us) else None
         one = MISSING if was is None else decode(was)["value"]
         other = MISSING if is_ is None else decode(is_)["value"]
         if _differs(one, other):

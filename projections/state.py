@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from backstory.domain.branches import FOREVER, Lineage
@@ -38,8 +38,8 @@ class StateReader:
 
     def value(self, head: KeyHead) -> Any:
         """Return the value that a live head holds, a fresh copy."""
-        assert head.event is not None
-        return self._decode(head.event.data)["value"]
+        assert head.data is not None
+        return self._decode(head.data)["value"]
 
     def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
         """Return a key's value, or `MISSING`."""
@@ -105,10 +105,3 @@ def fold(events: Iterable[StoredEvent], decode: Decode) -> dict[tuple[str, str],
             for key in decode(event.data)["keys"]:
                 state.pop((event.stream, key), None)
     return state
-
-
-def differing(before: Mapping[str, Any], after: Mapping[str, Any]) -> Sequence[tuple[str, Any, Any]]:
-    """Return (key, before, after) for each key whose value differs, `MISSING` where there is none."""
-    keys = sorted(before.keys() | after.keys())
-    pairs = ((key, before.get(key, MISSING), after.get(key, MISSING)) for key in keys)
-    return [(key, was, is_) for key, was, is_ in pairs if was is not is_ and (was is MISSING or was != is_)]

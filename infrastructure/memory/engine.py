@@ -191,14 +191,14 @@ class MemoryEngine:
 
     def _turned(self, event: StoredEvent, cleared_at: int, lineage: Lineage, stream: str, position: int) -> KeyHead:
         if event.type == STATE_DELETED:
-            return KeyHead(event.version, event.position, False, None, event)  # noqa: FBT003
+            return KeyHead(event.version, event.position, False, None, None)  # noqa: FBT003
         if cleared_at < event.position:
-            return KeyHead(event.version, event.position, True, event.expires_us, event)  # noqa: FBT003
+            return KeyHead(event.version, event.position, True, event.expires_us, event.data)  # noqa: FBT003
         for clear in self._clears_after(event.position, lineage, stream, position):
             if event.expires_us is None or event.expires_us > clear.recorded_us:
-                return KeyHead(clear.version, clear.position, False, None, clear)  # noqa: FBT003
+                return KeyHead(clear.version, clear.position, False, None, None)  # noqa: FBT003
             break
-        return KeyHead(event.version, event.position, False, None, event)  # noqa: FBT003
+        return KeyHead(event.version, event.position, False, None, None)  # noqa: FBT003
 
     def _clears_after(self, after: int, lineage: Lineage, stream: str, position: int) -> Iterator[StoredEvent]:
         found = [
@@ -384,7 +384,7 @@ def _last(positions: Sequence[int], bound: int) -> int:
 
 
 def _set_head(row: StoredEvent) -> KeyHead:
-    return KeyHead(row.version, row.position, True, row.expires_us, row)  # noqa: FBT003
+    return KeyHead(row.version, row.position, True, row.expires_us, row.data)  # noqa: FBT003
 
 
 def _matches(row: StoredEvent, query: LogQuery) -> bool:

@@ -1,0 +1,1 @@
+"""What the SQL engines share: their statements, and the programs that read and insert with them."""

@@ -1,0 +1,304 @@
+"""Reading: the port's questions as programs of SQL statements, the same for every SQL engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from backstory.domain.branches import FOREVER, BranchRow, Lineage
+from backstory.domain.chain import genesis
+from backstory.domain.commits import NEVER, KeyHead
+from backstory.domain.events import StoredEvent
+from backstory.domain.ports import LogHead, LogQuery, Program, ProjectionInfo
+from backstory.infrastructure.sql.names import STATE, Names
+from backstory.infrastructure.sql.query import conditions
+from backstory.infrastructure.sql.statements import Ask, Exclusive
+
+SET_TYPE: Final = 1
+Last = tuple[int, int, int, int | None, bytes]
+
+
+class SqlReader:
+    """Questions to a SQL engine. `log_id` is set by the engine."""
+
+    log_id: bytes
+
+    def __init__(self, queries: Mapping[str, str], names: Names, *, glob: str) -> None:
+        self._q = queries
+        self.names = names
+        self._glob = glob
+
+    # Places
+
+    def head(self) -> Program[LogHead]:
+        """Return the log's last event's place."""
+        rows = yield Ask(self._q["head"], {})
+        return LogHead(*rows[0]) if rows else LogHead(0, 0, genesis(self.log_id))
+
+    def instant_of(self, position: int) -> Program[int]:
+        """Return when the event at a position was recorded."""
+        rows = yield Ask(self._q["instant_of"], {"position": position})
+        return rows[0][0] if rows else 0
+
+    def position_at(self, instant_us: int) -> Program[int]:
+        """Return the last position recorded at or before an instant."""
+        rows = yield Ask(self._q["position_at"], {"instant": max(min(instant_us, FOREVER), -FOREVER)})
+        return int(rows[0][0])
+
+    # Keys
+
+    def key_head(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[KeyHead]:
+        """Return what last happened to a key."""
+        visited: list[tuple[int, int]] = []
+        for branch, limit in lineage:
+            home = self.names.streams.get((branch, stream)) or (yield from self.names.find_stream(branch, stream))
+            if home is None:
+                continue
+            bound = position if position < limit else limit
+            visited.append((home, bound))
+            number = self.names.keys.get((home, STATE, key)) or (yield from self.names.find_key(home, STATE, key))
+            if number is None:
+                continue
+            rows = yield Ask(self._q["key_head"], {"stream": home, "key": number, "position": bound})
+            if not rows:
+                continue
+            version, at, kind, expires_us, data, cleared = rows[0]
+            if kind != SET_TYPE:
+                return KeyHead(version, at, False, None, None)  # noqa: FBT003 - a NamedTuple's plain fields
+            if len(visited) == 1 and (cleared is None or cleared < at):
+                return KeyHead(version, at, True, expires_us, data)  # noqa: FBT003
+            return (yield from self._unless_cleared((version, at, kind, expires_us, data), visited))
+        return NEVER
+
+    def _unless_cleared(self, last: Last, visited: list[tuple[int, int]]) -> Program[KeyHead]:
+        """Return the head of a key whose last event is a set that a clear may have undone."""
+        version, at, _, expires_us, data = last
+        for home, bound in reversed(visited):
+            rows = yield Ask(self._q["first_clear"], {"stream": home, "after": at, "position": bound})
+            if rows:
+                return cleared_head(last, rows[0])
+        return KeyHead(version, at, True, expires_us, data)  # noqa: FBT003
+
+    def key_events(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[list[StoredEvent]]:
+        """Return the key's state events and its stream's clears, in log order."""
+        positions: set[int] = set()
+        for branch, limit in lineage:
+            home = yield from self.names.find_stream(branch, stream)
+            if home is None:
+                continue
+            number = yield from self.names.find_key(home, STATE, key)
+            ask = {"stream": home, "key": number or 0, "position": min(limit, position)}
+            positions.update(row[0] for row in (yield Ask(self._q["key_positions"], ask)))
+        found: list[StoredEvent] = []
+        for at in sorted(positions):
+            found.extend((yield from self._recorded("e.position = :position", {"position": at})))
+        return found
+
+    def listing(
+        self, lineage: Lineage, stream: str, position: int | None, prefix: str
+    ) -> Program[list[tuple[str, KeyHead]]]:
+        """Return the live keys of a stream, sorted."""
+        if position is None and len(lineage) == 1 and (yield from self.state_kept()):
+            home = yield from self.names.find_stream(lineage[0][0], stream)
+            if home is None:
+                return []
+            rows = yield Ask(self._q["current"], {"stream": home})
+            return sorted(
+                (name, KeyHead(version, at, True, expires_us, data))  # noqa: FBT003
+                for name, version, at, expires_us, data in rows
+                if name.startswith(prefix)
+            )
+        found: dict[str, KeyHead] = {}
+        nearer: list[tuple[Any, ...]] = []
+        for branch, limit in lineage:
+            home = yield from self.names.find_stream(branch, stream)
+            if home is None:
+                continue
+            ask = {"stream": home, "position": min(limit, FOREVER if position is None else position)}
+            nearer = sorted([*nearer, *(yield Ask(self._q["clears_of_stream"], ask))])
+            for name, *last in (yield Ask(self._q["last_of_stream"], ask)):
+                if name not in found and name.startswith(prefix):
+                    found[name] = _turned(last, nearer)
+        return sorted((name, head) for name, head in found.items() if head.live)
+
+    def whole(self, lineage: Lineage, position: int) -> Program[list[tuple[str, str, KeyHead]]]:
+        """Return every live key of every stream."""
+        found: dict[tuple[str, str], KeyHead] = {}
+        nearer: dict[str, list[tuple[Any, ...]]] = {}
+        for branch, limit in lineage:
+            ask = {"branch": branch, "position": min(limit, position)}
+            for stream, *clear in (yield Ask(self._q["clears_of_branch"], ask)):
+                nearer.setdefault(stream, []).append(tuple(clear))
+            for clears in nearer.values():
+                clears.sort()
+            for stream, name, *last in (yield Ask(self._q["last_of_branch"], ask)):
+                if (stream, name) not in found:
+                    found[stream, name] = _turned(last, nearer.get(stream, ()))
+        return [(stream, name, head) for (stream, name), head in sorted(found.items()) if head.live]
+
+    # Streams and the log
+
+    def streams(self, lineage: Lineage, position: int) -> Program[list[str]]:
+        """Return the streams with an event."""
+        found: set[str] = set()
+        for branch, limit in lineage:
+            rows = yield Ask(self._q["streams"], {"branch": branch, "position": min(limit, position)})
+            found.update(row[0] for row in rows)
+        return sorted(found)
+
+    def stream_version(self, lineage: Lineage, stream: str, position: int) -> Program[int]:
+        """Return how many events a stream has at or before a position."""
+        for branch, limit in lineage:
+            home = yield from self.names.find_stream(branch, stream)
+            if home is not None:
+                version = yield from self._version_at(home, min(limit, position))
+                if version:
+                    return version
+        return 0
+
+    def _version_at(self, home: int, bound: int) -> Program[int]:
+        """Return the last version at or before a position by binary search, 0 where there is none."""
+        last = yield Ask(self._q["last_version"], {"stream": home})
+        if not last or last[0][1] <= bound:
+            return int(last[0][0]) if last else 0
+        high = last[0][0] - 1
+        first = yield Ask(self._q["first_version"], {"stream": home})
+        low = first[0][0] - 1
+        base = low
+        while low < high:
+            middle = (low + high + 1) // 2
+            rows = yield Ask(self._q["position_of_version"], {"stream": home, "version": middle})
+            if rows[0][0] <= bound:
+                low = middle
+            else:
+                high = middle - 1
+        return int(low) if low > base else 0
+
+    def event(self, event_id: bytes) -> Program[StoredEvent | None]:
+        """Return the event with this id, or None."""
+        found = yield from self._recorded("e.event_id = :event_id", {"event_id": event_id})
+        return found[0] if found else None
+
+    def page(self, query: LogQuery) -> Program[list[StoredEvent]]:
+        """Return events that match, in log order or reverse."""
+        if query.stream is not None:
+            return (yield from self._stream_page(query, query.stream))
+        where, params = conditions(query, glob=self._glob)
+        bounds = "e.position > :after AND e.position <= :until"
+        order = f"ORDER BY e.position {'DESC' if query.reverse else 'ASC'} LIMIT :limit"
+        params.update(after=query.after, until=query.until, limit=query.limit)
+        if len(query.lineage) == 1:
+            where = ["e.branch = :branch", *where]
+            params["branch"] = query.lineage[0][0]
+        else:
+            where = [_lineage_condition(query.lineage), *where]
+        return (yield from self._recorded(" AND ".join([bounds, *where]), params, order))
+
+    def _stream_page(self, query: LogQuery, stream: str) -> Program[list[StoredEvent]]:
+        """Go along a stream's versions: its index is in log order."""
+        low = yield from self.stream_version(query.lineage, stream, query.after)
+        where, params = conditions(query, glob=self._glob)
+        where = ["e.stream = :stream", "e.version > :low", "e.position <= :until", *where]
+        order = f"ORDER BY e.version {'DESC' if query.reverse else 'ASC'} LIMIT :limit"
+        found: list[StoredEvent] = []
+        for branch, limit in query.lineage if query.reverse else reversed(query.lineage):
+            home = yield from self.names.find_stream(branch, stream)
+            if home is None or len(found) == query.limit:
+                continue
+            bounds = {"stream": home, "low": low, "until": min(limit, query.until), "limit": query.limit - len(found)}
+            found.extend((yield from self._recorded(" AND ".join(where), {**params, **bounds}, order)))
+        return found
+
+    def _recorded(self, where: str, params: dict[str, object], order: str = "") -> Program[list[StoredEvent]]:
+        rows = yield Ask(f"{self._q['recorded']} AND {where} {order}", params)
+        return [StoredEvent(*row) for row in rows]
+
+    # Expiry, branches, consumers
+
+    def expiring(self, lineage: Lineage, since_us: int, until_us: int) -> Program[list[tuple[str, str]]]:
+        """Return keys whose set expires in a span of time."""
+        found: set[tuple[str, str]] = set()
+        for branch, limit in lineage:
+            ask = {"since": since_us, "until": until_us, "branch": branch, "position": limit}
+            found.update((stream, key) for stream, key in (yield Ask(self._q["expiring"], ask)))
+        return sorted(found)
+
+    def expired(self, branch: int, now_us: int) -> Program[list[tuple[str, str]]]:
+        """Return live keys whose value is expired and not swept."""
+        rows = yield Ask(self._q["expired"], {"branch": branch, "now": now_us})
+        return sorted((stream, key) for stream, key in rows)
+
+    def branches(self) -> Program[list[BranchRow]]:
+        """Return all branches ever made."""
+        rows = yield Ask(self._q["branches"], {})
+        return [BranchRow(*row) for row in rows]
+
+    def tracking(self, name: str) -> Program[int | None]:
+        """Return the highest position that a consumer stored."""
+        rows = yield Ask(self._q["tracking"], {"name": name})
+        return rows[0][0] if rows else None
+
+    # Care
+
+    def state_kept(self) -> Program[bool]:
+        """Return whether the current-state projection is kept."""
+        rows = yield Ask(self._q["projection"], {})
+        return bool(rows[0][0])
+
+    def rebuild_state(self) -> Program[ProjectionInfo]:
+        """Build the current-state projection again, in the database."""
+        yield Exclusive(
+            (
+                Ask(self._q["drop_state"], {}),
+                Ask(self._q["rebuild_state"], {}),
+                Ask(self._q["keep_state"], {"kept": 1}),
+            )
+        )
+        return (yield from self.projections())[0]
+
+    def drop_state(self) -> Program[None]:
+        """Drop the current-state projection."""
+        yield Exclusive((Ask(self._q["drop_state"], {}), Ask(self._q["keep_state"], {"kept": 0})))
+
+    def state_rows(self) -> Program[list[tuple[int, str, str, int]]]:
+        """Return the projection's rows, sorted."""
+        rows = yield Ask(self._q["state_rows"], {})
+        return sorted((branch, stream, key, at) for branch, stream, key, at in rows)
+
+    def projections(self) -> Program[list[ProjectionInfo]]:
+        """Return the stored projections; one that is kept stands at the head."""
+        head = yield from self.head()
+        kept = yield from self.state_kept()
+        rows = yield Ask(self._q["state_count"], {})
+        return [ProjectionInfo("state", head.position if kept else 0, rows[0][0])]
+
+    def numbers(self) -> Program[dict[str, int]]:
+        """Return counts and sizes."""
+        counts = yield Ask(self._q["counts"], {})
+        size = yield Ask(self._q["size"], {})
+        events, streams, keys, branches = counts[0]
+        return {"events": events, "streams": streams, "keys": keys, "branches": branches, "bytes": int(size[0][0])}
+
+
+def cleared_head(last: Last, clear: tuple[Any, ...]) -> KeyHead:
+    """Return the head of a set that a clear followed: untouched if it had expired by then."""
+    version, at, _, expires_us, _ = last
+    position, cleared_version, recorded_us = clear
+    if expires_us is None or expires_us > recorded_us:
+        return KeyHead(cleared_version, position, False, None, None)  # noqa: FBT003
+    return KeyHead(version, at, False, None, None)  # noqa: FBT003
+
+
+def _turned(last: Any, clears: Iterable[tuple[Any, ...]]) -> KeyHead:
+    version, at, kind, expires_us, data = last
+    if kind != SET_TYPE:
+        return KeyHead(version, at, False, None, None)  # noqa: FBT003
+    for clear in clears:
+        if clear[0] > at:
+            return cleared_head((version, at, kind, expires_us, data), clear)
+    return KeyHead(version, at, True, expires_us, data)  # noqa: FBT003
+
+
+def _lineage_condition(lineage: Lineage) -> str:
+    parts = [f"(e.branch = {int(branch)} AND e.position <= {int(limit)})" for branch, limit in lineage]
+    return "(" + " OR ".join(parts) + ")"

@@ -1,0 +1,72 @@
+"""Writing: what a batch becomes in the tables, the same for every SQL engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from backstory.domain.events import StoredEvent
+from backstory.domain.ports import Program
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
+from backstory.infrastructure.sql.names import OTHER, STATE, NewNames
+
+_STATE_TYPES = frozenset((STATE_SET, STATE_DELETED))
+
+
+class Many(NamedTuple):
+    """A request for one statement with many rows of values."""
+
+    name: str
+    rows: list[tuple[Any, ...]]
+
+
+@dataclass(slots=True)
+class Rows:
+    """A batch as rows: of the events table, and what becomes of the current-state projection."""
+
+    events: list[tuple[Any, ...]] = field(default_factory=list)
+    state: dict[tuple[int, int], tuple[int, int | None] | None] = field(default_factory=dict)
+    clears: list[tuple[int, int, int, int]] = field(default_factory=list)
+
+    @property
+    def upserts(self) -> list[tuple[int, int, int, int | None]]:
+        """Rows (stream, key, position, expires_us) that the projection gets."""
+        return [(*at, *live) for at, live in self.state.items() if live is not None]
+
+    @property
+    def removals(self) -> list[tuple[int, int]]:
+        """Rows (stream, key) that the projection loses."""
+        return [at for at, live in self.state.items() if live is None]
+
+
+def rows_of(batch: Batch, names: NewNames) -> Program[Rows]:
+    """Return a batch's rows, giving numbers to new names on the way."""
+    rows = Rows()
+    cleared = {row.position: keys for row, keys in batch.cleared}
+    known_stream, known_key, known_type = names.known_stream, names.known_key, names.known_type
+    for row in batch.rows:
+        stream = known_stream(row.branch, row.stream) or (yield from names.stream(row.branch, row.stream))
+        kind = known_type(row.type) or (yield from names.type(row.type))
+        key = None
+        if row.key is not None:
+            sort = STATE if row.type in _STATE_TYPES else OTHER
+            key = known_key(stream, sort, row.key) or (yield from names.key(stream, sort, row.key))
+        rows.events.append((*row[:2], stream, row[3], row[4], kind, key, *row[7:]))
+        if row.type == STATE_SET:
+            rows.state[stream, key] = (row.position, row.expires_us)  # type: ignore[index]
+        elif row.type == STATE_DELETED:
+            rows.state[stream, key] = None  # type: ignore[index]
+        elif row.type in {SCOPE_CLEARED, STATE_EXPIRED}:
+            yield from _removed(row, stream, cleared.get(row.position, ()), names, rows)
+    return rows
+
+
+def _removed(row: StoredEvent, stream: int, cleared: tuple[str, ...], names: NewNames, rows: Rows) -> Program[None]:
+    """Take the keys of a clear or an expiry out of the projection."""
+    if row.type == SCOPE_CLEARED:
+        rows.clears.append((stream, row.position, row.version, row.recorded_us))
+    elif row.key is not None:
+        cleared = (row.key,)
+    for name in cleared:
+        key = names.known_key(stream, STATE, name) or (yield from names.key(stream, STATE, name))
+        rows.state[stream, key] = None

@@ -1,0 +1,60 @@
+"""The schema of a SQLite store: made, recognised, and refused when it is somebody else's."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import uuid4
+
+import apsw
+
+from backstory.domain.errors import ConfigError, StoreUnavailableError, StoreVersionError
+from backstory.infrastructure.sql.statements import text_of
+from backstory.infrastructure.sqlite.connections import translated
+
+VERSION: Final = 1
+#: "BkSt": marks the file as ours in SQLite's header.
+APPLICATION_ID: Final = 0x426B5374
+
+
+def prepare(connection: apsw.Connection, path: str, *, read_only: bool) -> bytes:
+    """Return the log's id, making the schema in an empty file.
+
+    Raises `ConfigError` for another program's file, `StoreVersionError` for a newer version.
+    """
+    with translated("open", path):
+        if _version(connection, path) == 0:
+            if read_only:
+                raise StoreUnavailableError(f"{path} holds no store yet", hint="Open it for writing first.")
+            _create(connection, path)
+        rows = connection.execute("SELECT value FROM store WHERE name = 'log_id'").fetchall()
+        return bytes(rows[0][0])
+
+
+def _version(connection: apsw.Connection, path: str) -> int:
+    """Return the schema's version, 0 for an empty file."""
+    application = connection.pragma("application_id")
+    version = connection.pragma("user_version")
+    if application == APPLICATION_ID:
+        if version != VERSION:
+            raise StoreVersionError(found=version, supported=VERSION)
+        return VERSION
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()[0][0]
+    if application or tables:
+        raise ConfigError(f"{path} is another program's database", key="url", hint="Choose another file.")
+    return 0
+
+
+def _create(connection: apsw.Connection, path: str) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if _version(connection, path) == 0:
+            for _ in connection.execute(text_of("backstory.infrastructure.sqlite", "schema.sql")):
+                pass
+            connection.execute("INSERT INTO store (name, value) VALUES ('log_id', ?)", (uuid4().bytes,))
+            connection.pragma("application_id", APPLICATION_ID)
+            connection.pragma("user_version", VERSION)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
