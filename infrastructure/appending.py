@@ -46,9 +46,15 @@ class Memory:
         self.events = {}
 
 
-def append(table: Table, commits: Sequence[Commit], memory: Memory, clock_us: int) -> Program[Batch]:
-    """Store what these commits ask for; return the batch. Run it inside the log's lock."""
-    head = yield from table.head()
+def append(
+    table: Table, commits: Sequence[Commit], memory: Memory, clock_us: int, *, head: LogHead | None = None
+) -> Program[Batch]:
+    """Store what these commits ask for; return the batch. Run it inside the log's lock.
+
+    `head` spares the question where it was answered with the lock.
+    """
+    if head is None:
+        head = yield from table.head()
     if memory.head != head:
         memory.forget()
         memory.branches = yield from table.branches()

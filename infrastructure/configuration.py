@@ -29,6 +29,8 @@ class Settings:
     durability: str = "full"
     #: How long a writer waits for other processes before `StoreUnavailableError`, seconds.
     busy_timeout_s: float = 60.0
+    #: How long a lost connection is tried again before `StoreUnavailableError` (PostgreSQL), seconds.
+    reconnect_timeout_s: float = 10.0
     #: How often a waiting subscriber looks for other processes' writes (SQLite), seconds.
     poll_interval_s: float = 0.02
     #: The apsw VFS that files go through (SQLite); empty is the system's.

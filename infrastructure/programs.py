@@ -46,7 +46,7 @@ def drive(program: Program[T], execute: Callable[[Any], Any]) -> T:
         request = program.send(None)
         while True:
             try:
-                reply = [execute(one) for one in request.requests] if type(request) is Round else execute(request)
+                reply = execute(request)
             except Exception as error:  # noqa: BLE001 - handed to the program, which may not want it
                 request = program.throw(error)
             else:
@@ -68,7 +68,7 @@ def advance(program: Program[Any], request: Any, execute: Callable[[Any], Any]) 
     while True:
         reply, error = None, None
         try:
-            reply = [execute(one) for one in request.requests] if type(request) is Round else execute(request)
+            reply = execute(request)
         except Exception as caught:  # noqa: BLE001 - handed to the program, which may not want it
             error = caught
         finished, payload = _finished(program, reply, error)

@@ -9,14 +9,21 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 
 class Signal:
     """Wakes those who wait; `changed` lets them see what other processes did."""
 
-    def __init__(self, changed: Callable[[int], bool], *, poll_s: float | None) -> None:
+    def __init__(
+        self,
+        changed: Callable[[int], bool],
+        *,
+        poll_s: float | None,
+        changed_async: Callable[[int], Awaitable[bool]] | None = None,
+    ) -> None:
         self._changed = changed
+        self._changed_async = changed_async
         self._poll_s = poll_s
         self._condition = threading.Condition()
         self._generation = 0
@@ -59,7 +66,7 @@ class Signal:
             with self._condition:
                 self._loops[future] = loop
             try:
-                if self._changed(position):
+                if await self._look(position):
                     return True
                 left = deadline - loop.time()
                 if left <= 0:
@@ -72,6 +79,10 @@ class Signal:
                 with self._condition:
                     self._loops.pop(future, None)
                 future.cancel()
+
+
+    async def _look(self, position: int) -> bool:
+        return self._changed(position) if self._changed_async is None else await self._changed_async(position)
 
 
 def _finish(future: asyncio.Future[None]) -> None:

@@ -31,6 +31,12 @@ def parse(text: str) -> dict[str, str]:
     }
 
 
+def split(text: str) -> list[str]:
+    """Return the statements of a script, without comments."""
+    parts = _COMMENT.sub("", text).split(";")
+    return [part.strip() for part in parts if part.strip()]
+
+
 def load(package: str, *names: str) -> dict[str, str]:
     """Return the statements of a package's files; later files win."""
     found: dict[str, str] = {}

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from backstory.domain.events import StoredEvent
 from backstory.domain.ports import Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
+from backstory.infrastructure.programs import gather
 from backstory.infrastructure.sql.names import OTHER, STATE, NewNames
 
 _STATE_TYPES = frozenset((STATE_SET, STATE_DELETED))
@@ -41,6 +42,7 @@ class Rows:
 
 def rows_of(batch: Batch, names: NewNames) -> Program[Rows]:
     """Return a batch's rows, giving numbers to new names on the way."""
+    yield from _meet(batch, names)
     rows = Rows()
     cleared = {row.position: keys for row, keys in batch.cleared}
     known_stream, known_key, known_type = names.known_stream, names.known_key, names.known_type
@@ -59,6 +61,21 @@ def rows_of(batch: Batch, names: NewNames) -> Program[Rows]:
         elif row.type in {SCOPE_CLEARED, STATE_EXPIRED}:
             yield from _removed(row, stream, cleared.get(row.position, ()), names, rows)
     return rows
+
+
+def _meet(batch: Batch, names: NewNames) -> Program[None]:
+    """Give numbers to all new names, the streams' first, in as few rounds as can be."""
+    streams = {(row.branch, row.stream) for row in batch.rows}
+    unknown = sorted(at for at in streams if names.known_stream(*at) is None)
+    yield from gather([names.stream(*at) for at in unknown])
+    keys = {
+        (names.known_stream(row.branch, row.stream) or 0, STATE if row.type in _STATE_TYPES else OTHER, row.key)
+        for row in batch.rows
+        if row.key is not None
+    }
+    for row, cleared in batch.cleared:
+        keys.update((names.known_stream(row.branch, row.stream) or 0, STATE, key) for key in cleared)
+    yield from gather([names.key(*at) for at in sorted(keys) if names.known_key(*at) is None])
 
 
 def _removed(row: StoredEvent, stream: int, cleared: tuple[str, ...], names: NewNames, rows: Rows) -> Program[None]:

@@ -79,8 +79,8 @@ class SqliteEngine(SqlReader):
 
     def _read(self, request: Any) -> Any:
         """Answer one request on a connection of its own; autocommit, so each sees the newest state."""
-        if type(request) is Exclusive:
-            return self._exclusive(request)
+        if type(request) is not Ask:
+            return self._exclusive(request) if type(request) is Exclusive else list(map(self._read, request.requests))
         if self._closed:
             raise StoreClosedError
         try:
@@ -137,7 +137,9 @@ class SqliteEngine(SqlReader):
         self._signal.wake()
         return batch.outcomes
 
-    def _written(self, request: Ask) -> Any:
+    def _written(self, request: Any) -> Any:
+        if type(request) is not Ask:
+            return list(map(self._written, request.requests))
         return self._write.execute(request.sql, request.params).fetchall()
 
     def _given_up(self, error: apsw.Error, outcome: Any) -> BackstoryError:

@@ -1,0 +1,61 @@
+"""Connections to PostgreSQL: how they are made and set, and its errors in our words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import psycopg
+from psycopg import sql
+from psycopg.types.numeric import Int8Dumper
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from backstory.domain.errors import BackstoryError, ConfigError, IntegrityError, ReadOnlyError, StoreUnavailableError
+from backstory.infrastructure.configuration import Settings
+
+_NAMESPACE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+POOL: Final = (PoolTimeout, PoolClosed, TooManyRequests)
+
+
+def check_settings(settings: Settings) -> None:
+    """Raise `ConfigError` where a setting is nothing for PostgreSQL."""
+    if not _NAMESPACE.fullmatch(settings.namespace):
+        raise ConfigError(
+            f"namespace is {settings.namespace!r}", key="namespace", hint="Use small letters, digits and underscores."
+        )
+
+
+def adapt(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
+    """Send every int as a bigint: one prepared statement, whatever the number."""
+    connection.adapters.register_dumper(int, Int8Dumper)
+
+
+def session_settings(settings: Settings, *, read_only: bool) -> sql.Composed:
+    """Return the statement that every connection starts with."""
+    durable = "on" if settings.durability == "full" else "off"
+    parts = [
+        sql.SQL("SELECT set_config('search_path', {}, false)").format(settings.namespace),
+        sql.SQL("set_config('synchronous_commit', {}, false)").format(durable),
+        sql.SQL("set_config('lock_timeout', {}, false)").format(f"{int(settings.busy_timeout_s * 1000)}ms"),
+        sql.SQL("set_config('default_transaction_read_only', {}, false)").format("on" if read_only else "off"),
+    ]
+    return sql.SQL(", ").join(parts)
+
+
+def named(error: Exception, action: str, *, outcome: Any = "unavailable") -> BackstoryError:
+    """Return our error for one of psycopg's."""
+    text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    if isinstance(error, psycopg.errors.ReadOnlySqlTransaction):
+        return ReadOnlyError(action)
+    if isinstance(error, (psycopg.errors.DataCorrupted, psycopg.errors.IndexCorrupted)):
+        return IntegrityError(f"the database is damaged: {text}", kind="file", hint="Restore a backup.")
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return StoreUnavailableError(
+            "another writer holds the log's lock", outcome=outcome, hint="Try again, or raise `busy_timeout_s`."
+        )
+    if outcome == "unknown":
+        hint = "Read the log to see whether it was written; events with ids of your own can be appended again."
+    else:
+        hint = "Check that the server runs and the URL is right, then try again."
+    return StoreUnavailableError(f"cannot {action} the store: {text}", outcome=outcome, hint=hint)

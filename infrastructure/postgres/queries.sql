@@ -1,0 +1,67 @@
+-- What PostgreSQL needs otherwise, or alone.
+
+-- name: position_at
+WITH RECURSIVE search(low, high) AS (
+    SELECT 0::bigint, coalesce((SELECT max(position) FROM events), 0)
+    UNION ALL
+    SELECT
+        CASE WHEN early THEN middle ELSE low END,
+        CASE WHEN early THEN high ELSE middle - 1 END
+    FROM (
+        SELECT low, high, (low + high + 1) / 2 AS middle,
+               (SELECT recorded_us FROM events WHERE position = (low + high + 1) / 2) <= :instant AS early
+        FROM search WHERE low < high
+    ) step
+)
+SELECT low FROM search WHERE low >= high
+
+-- name: last_of_stream
+SELECT k.name, e.version, e.position, e.type, e.expires_us, e.data
+FROM keys k CROSS JOIN LATERAL (
+    SELECT version, position, type, expires_us, data FROM events
+    WHERE key = k.id AND position <= :position ORDER BY position DESC LIMIT 1) e
+WHERE k.stream = :stream AND k.kind = 0
+
+-- name: size
+SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+
+-- name: begin
+BEGIN
+
+-- name: commit
+COMMIT
+
+-- name: rollback
+ROLLBACK
+
+-- name: lock
+-- One writer a log: positions are dense and in commit order.
+SELECT pg_advisory_xact_lock(:lock)
+
+-- name: notify
+SELECT pg_notify(:channel, :payload)
+
+-- name: recorded_at_all
+-- Which of these events are in the log, after a commit whose answer was lost.
+SELECT count(*) FROM events WHERE event_id = ANY(:ids)
+
+-- name: insert_event
+INSERT INTO events (position, branch, stream, version, event_id, type, key, recorded_us, expires_us,
+                    correlation, causes, actor, extra, format, cipher_key, data, hash)
+SELECT * FROM unnest(:c0::bigint[], :c1::integer[], :c2::bigint[], :c3::bigint[], :c4::bytea[], :c5::integer[],
+                     :c6::bigint[], :c7::bigint[], :c8::bigint[], :c9::bytea[], :c10::bytea[], :c11::bytea[],
+                     :c12::bytea[], :c13::smallint[], :c14::integer[], :c15::bytea[], :c16::bytea[])
+
+-- name: upsert_state
+INSERT INTO state (stream, key, position, expires_us)
+SELECT * FROM unnest(:c0::bigint[], :c1::bigint[], :c2::bigint[], :c3::bigint[])
+ON CONFLICT (stream, key) DO UPDATE SET position = excluded.position, expires_us = excluded.expires_us
+
+-- name: remove_state
+DELETE FROM state s USING unnest(:c0::bigint[], :c1::bigint[]) AS gone(stream, key)
+WHERE s.stream = gone.stream AND s.key = gone.key
+
+-- name: insert_clear_row
+INSERT INTO clears (stream, position, version, recorded_us)
+SELECT * FROM unnest(:c0::bigint[], :c1::bigint[], :c2::bigint[], :c3::bigint[])
