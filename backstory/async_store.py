@@ -30,7 +30,7 @@ Scoped = Scope | str
 _WAIT_S: Final = 3600.0
 
 
-class AsyncOperations:
+class AsyncStateOperations:
     """Reading and writing scoped state: what stores and transactions have in common.
 
     Scopes are `Scope`s or their text; a wrong one is an `InvalidScopeError`, a wrong key an
@@ -174,7 +174,7 @@ class AsyncOperations:
         return await self._runner.run(self._operations.append(scope, events, expected_version, context))
 
 
-class AsyncTransaction(AsyncOperations):
+class AsyncTransaction(AsyncStateOperations):
     """All or nothing: what is written in the block becomes one commit when it ends.
 
     Reads see the log as it was at the first question, and the transaction's own writes over
@@ -332,7 +332,7 @@ class AsyncSubscription:
         await self.close()
 
 
-class AsyncStateStore(AsyncOperations):
+class AsyncStateStore(AsyncStateOperations):
     """An open store. Make one with `open_async`; use it from one event loop."""
 
     def __init__(self, core: Core, runner: AsyncRunner, *, owner: bool = True) -> None:

@@ -75,7 +75,7 @@ class Metrics:
     projections: tuple[ProjectionInfo, ...]
 
 
-def filter_of(  # noqa: PLR0913 - the log's filters
+def filter_of(
     *,
     scope: Scope | str | None = None,
     types: str | Sequence[str] | None = None,
@@ -99,7 +99,7 @@ def filter_of(  # noqa: PLR0913 - the log's filters
 class Core:
     """An engine, a branch of its log, and the operations on it."""
 
-    def __init__(  # noqa: PLR0913 - what an open store is made of
+    def __init__(
         self, engine: Engine, branch: BranchRow, lineage: Lineage, *, clock: Clock, actor: str | None, max_bytes: int
     ) -> None:
         self.engine: Final = engine
@@ -114,9 +114,7 @@ class Core:
 
     def on(self, branch: BranchRow, lineage: Lineage) -> Core:
         """Return the core of another branch of the same log."""
-        return Core(
-            self.engine, branch, lineage, clock=self.clock, actor=self.actor, max_bytes=self.max_bytes
-        )
+        return Core(self.engine, branch, lineage, clock=self.clock, actor=self.actor, max_bytes=self.max_bytes)
 
     def transaction(self) -> TransactionSession:
         """Return a new transaction's session."""
@@ -196,7 +194,9 @@ class Core:
         last = (yield from self.engine.head()).position if until is None else (yield from self.state.at(until)).position
         return after, last
 
-    def page(self, wanted: Filter, after: int, until: int, limit: int, *, reverse: bool) -> Program[list[RecordedEvent]]:  # noqa: PLR0913
+    def page(
+        self, wanted: Filter, after: int, until: int, limit: int, *, reverse: bool
+    ) -> Program[list[RecordedEvent]]:
         query = LogQuery(
             self.lineage,
             after,
@@ -298,7 +298,12 @@ def _point(point: object) -> object:
 
 
 def _branch_name(name: object) -> str:
-    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_BRANCH or not name.isprintable() or name == MAIN_NAME:
+    if (
+        not isinstance(name, str)
+        or not 1 <= len(name) <= _LONGEST_BRANCH
+        or not name.isprintable()
+        or name == MAIN_NAME
+    ):
         raise InvalidValueError(
             "name",
             rule=f"is no name for a branch: {name!r}",

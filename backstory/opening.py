@@ -18,7 +18,7 @@ from backstory.store import StateStore
 HINT: Final = "Use memory://, sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database."
 
 
-def open(  # noqa: A001, PLR0913 - the contract's name and arguments
+def open(  # noqa: A001 - the contract's name and arguments
     url: str,
     *,
     branch: str | None = None,
@@ -71,7 +71,7 @@ class _Opening:
             await self._store.aclose()
 
 
-def open_async(  # noqa: PLR0913 - the contract's arguments
+def open_async(
     url: str,
     *,
     branch: str | None = None,
@@ -97,7 +97,7 @@ def open_async(  # noqa: PLR0913 - the contract's arguments
     )
 
 
-async def _open_async(  # noqa: PLR0913 - the contract's arguments
+async def _open_async(
     url: str,
     *,
     branch: str | None,
@@ -123,9 +123,7 @@ async def _open_async(  # noqa: PLR0913 - the contract's arguments
 def _core(engine: Engine, branch: str | None, clock: Clock, actor: str | None, options: Settings) -> Program[Core]:
     rows = yield from engine.branches()
     row = get_branch(rows, branch or MAIN_NAME)
-    return Core(
-        engine, row, lineage_of(rows, row.id), clock=clock, actor=actor, max_bytes=options.max_value_bytes
-    )
+    return Core(engine, row, lineage_of(rows, row.id), clock=clock, actor=actor, max_bytes=options.max_value_bytes)
 
 
 def _engine(url: str, options: Settings, clock: Clock, *, create: bool, read_only: bool) -> Engine:

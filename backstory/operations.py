@@ -53,7 +53,9 @@ class Operations:
 
     # Reading
 
-    def get(self, scope: Scope | str, key: str, default: Any, as_of: object, schema_version: str | None) -> Program[Any]:
+    def get(
+        self, scope: Scope | str, key: str, default: Any, as_of: object, schema_version: str | None
+    ) -> Program[Any]:
         if schema_version is not None:
             raise SchemaError("no schema is registered for this value", hint="Leave `schema_version` out.")
         value = yield from self._session.get(stream_of(scope), normalise_key(key), as_of)
@@ -82,7 +84,7 @@ class Operations:
 
     # Writing
 
-    def set(  # noqa: PLR0913, PLR0917 - the face's arguments, passed on
+    def set(  # noqa: PLR0917 - the face's arguments, passed on
         self,
         scope: Scope | str,
         key: str,
@@ -121,7 +123,9 @@ class Operations:
         _, count = yield from self._session.perform(self._decisions.clear(stream_of(scope), author=author), author)
         return int(count)
 
-    def copy(self, source: Scope | str, target: Scope | str, pattern: str, given: WriteContext, *, move: bool) -> Program[int]:
+    def copy(
+        self, source: Scope | str, target: Scope | str, pattern: str, given: WriteContext, *, move: bool
+    ) -> Program[int]:
         author = author_of(given, self._actor)
         intent = self._decisions.copy(stream_of(source), stream_of(target), pattern=pattern, author=author, move=move)
         _, count = yield from self._session.perform(intent, author)
@@ -132,6 +136,7 @@ class Operations:
     ) -> Program[Any]:
         at = (stream_of(scope), normalise_key(key))
         author = author_of(given, self._actor)
+        conflict: ConflictError | None = None
         for _ in range(_UPDATE_TRIES):
             head, now_us = yield from self._session.head_of(*at)
             yield Here()
@@ -145,6 +150,7 @@ class Operations:
                 conflict = error
                 continue
             return self._decisions.decoded(encoded)
+        assert conflict is not None
         raise conflict
 
     def increment(self, scope: Scope | str, key: str, by: Any, given: WriteContext) -> Program[Any]:
@@ -157,9 +163,7 @@ class Operations:
         at = (stream_of(scope), normalise_key(key))
         author = author_of(given, self._actor)
         encoded = self._decisions.encode(value, scope=at[0], key=at[1])
-        _, written = yield from self._session.perform(
-            self._decisions.set_if_absent(at, encoded, author=author), author
-        )
+        _, written = yield from self._session.perform(self._decisions.set_if_absent(at, encoded, author=author), author)
         return bool(written)
 
     def compare_and_swap(
@@ -185,9 +189,7 @@ class Operations:
             encoded[key] = self._decisions.encode(value, scope=stream, key=key)
         if not encoded:
             return []
-        events, _ = yield from self._session.perform(
-            self._decisions.set_many(stream, encoded, author=author), author
-        )
+        events, _ = yield from self._session.perform(self._decisions.set_many(stream, encoded, author=author), author)
         return list(events)
 
     def delete_many(self, scope: Scope | str, keys: Iterable[str], given: WriteContext) -> Program[int]:
@@ -240,7 +242,9 @@ def _check_expected(expected: object) -> None:
 def _check_class(state_class: str | None) -> None:
     if state_class not in {None, "standard"}:
         raise InvalidValueError(
-            "state_class", rule=f"{state_class!r} is not a class of this version", hint="Leave it out, or use 'standard'."
+            "state_class",
+            rule=f"{state_class!r} is not a class of this version",
+            hint="Leave it out, or use 'standard'.",
         )
 
 
@@ -261,14 +265,14 @@ def _ttl_us(ttl: object) -> int | None:
     if ttl is None:
         return None
     try:
-        if isinstance(ttl, bool):
-            raise TypeError
         span = ttl if isinstance(ttl, timedelta) else timedelta(seconds=ttl)  # type: ignore[arg-type]
         micros = span // timedelta(microseconds=1)
     except (TypeError, ValueError, OverflowError):
         micros = 0
-    if not 0 < micros <= 10**17:
-        raise InvalidValueError("ttl", rule=f"is no span of time: {ttl!r}", hint="Give seconds above 0, or a timedelta.")
+    if isinstance(ttl, bool) or not 0 < micros <= 10**17:
+        raise InvalidValueError(
+            "ttl", rule=f"is no span of time: {ttl!r}", hint="Give seconds above 0, or a timedelta."
+        )
     return micros
 
 

@@ -220,12 +220,12 @@ class TransactionSession:
         """Remember what a write of this transaction did to keys that it had not read."""
         keys = self._facts.keys
         if row.type == STATE_SET and row.key is not None:
-            keys[row.branch, row.stream, row.key] = KeyHead(row.version, row.position, True, row.expires_us, row.data)  # noqa: FBT003
+            keys[row.branch, row.stream, row.key] = KeyHead(row.version, row.position, True, row.expires_us, row.data)
         elif row.type == STATE_DELETED and row.key is not None:
-            keys[row.branch, row.stream, row.key] = KeyHead(row.version, row.position, False, None, None)  # noqa: FBT003
+            keys[row.branch, row.stream, row.key] = KeyHead(row.version, row.position, False, None, None)
         elif row.type == SCOPE_CLEARED:
             for key in codec.decode_value(row.data)["keys"]:
-                keys[row.branch, row.stream, key] = KeyHead(row.version, row.position, False, None, None)  # noqa: FBT003
+                keys[row.branch, row.stream, key] = KeyHead(row.version, row.position, False, None, None)
 
     def head_of(self, stream: str, key: str) -> Program[tuple[KeyHead, int]]:
         """Return a key's head as this transaction sees it."""

@@ -6,14 +6,14 @@ Made from `async_store.py` by `tools/unasync.py`: change that one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
 from uuid import UUID
 
 from backstory.context import WriteContext, context
-from backstory.core import PAGE, Runner, Core, Filter, Metrics, filter_of
+from backstory.core import PAGE, Core, Filter, Metrics, Runner, filter_of
 from backstory.domain.branches import Branch
 from backstory.domain.decisions import Expected
 from backstory.domain.errors import BackstoryError
@@ -30,7 +30,7 @@ Scoped = Scope | str
 _WAIT_S: Final = 3600.0
 
 
-class Operations:
+class StateOperations:
     """Reading and writing scoped state: what stores and transactions have in common.
 
     Scopes are `Scope`s or their text; a wrong one is an `InvalidScopeError`, a wrong key an
@@ -172,7 +172,7 @@ class Operations:
         return self._runner.run(self._operations.append(scope, events, expected_version, context))
 
 
-class Transaction(Operations):
+class Transaction(StateOperations):
     """All or nothing: what is written in the block becomes one commit when it ends.
 
     Reads see the log as it was at the first question, and the transaction's own writes over
@@ -323,7 +323,7 @@ class Subscription:
         self.close()
 
 
-class StateStore(Operations):
+class StateStore(StateOperations):
     """An open store. Make one with `open`; any number of threads may use it."""
 
     def __init__(self, core: Core, runner: Runner, *, owner: bool = True) -> None:

@@ -101,9 +101,7 @@ def verify(
             break
     if not walk.problems:
         walk.problems.extend((yield from _check_state(reader, care, branches)))
-    return VerificationReport(
-        not walk.problems, walk.events, walk.position, walk.previous.hex(), walk.problems
-    )
+    return VerificationReport(not walk.problems, walk.events, walk.position, walk.previous.hex(), walk.problems)
 
 
 def _check_state(reader: Reader, care: Maintainer, branches: list[BranchRow]) -> Program[list[Problem]]:

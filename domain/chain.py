@@ -26,7 +26,7 @@ def genesis(log_id: bytes) -> bytes:
     return _sha256(log_id).digest()
 
 
-def link(  # noqa: PLR0913, PLR0917 - the hot path: one argument a stored part, no packing in between
+def link(  # noqa: PLR0917 - the hot path: one argument a stored part, no packing in between
     previous: bytes,
     position: int,
     branch: int,

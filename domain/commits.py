@@ -52,7 +52,7 @@ class KeyHead(NamedTuple):
         return self.live and (self.expires_us is None or self.expires_us > now_us)
 
 
-NEVER = KeyHead(0, 0, False, None, None)  # noqa: FBT003 - a NamedTuple's plain fields
+NEVER = KeyHead(0, 0, False, None, None)
 
 
 class View(Protocol):

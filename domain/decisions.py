@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from backstory.domain.commits import Decision, Draft, KeyHead, Needs, StreamKey, View
 from backstory.domain.context import Author
@@ -19,6 +19,7 @@ from backstory.domain.keys import match_keys
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
 
 Expected = int | ExpectedVersion
+Op = Literal["set", "update", "increment", "copy", "move", "migrate", "restore"]
 NO_NEEDS: Final = Needs()
 
 
@@ -29,7 +30,7 @@ class ValueCodec(Protocol):
         """Return the JSON text of a value; raises `InvalidValueError`."""
         ...
 
-    def encode_set(self, value: bytes, op: str, extra: Mapping[str, object] | None) -> bytes:
+    def encode_set(self, value_bytes: bytes, op: Op, extra: Mapping[str, object] | None) -> bytes:
         """Return a set event's data around an encoded value."""
         ...
 
@@ -122,13 +123,13 @@ class Decisions:
 
     # Single keys
 
-    def set(  # noqa: PLR0913 - each is a fact of one write
+    def set(
         self,
         at: StreamKey,
         value: bytes,
         *,
         author: Author,
-        op: str = "set",
+        op: Op = "set",
         extra: Mapping[str, object] | None = None,
         ttl_us: int | None = None,
         expected: Expected = ANY,
@@ -147,13 +148,13 @@ class Decisions:
 
         return Intent(needs=needs, decide=decide)
 
-    def set_draft(  # noqa: PLR0913 - each is a fact of one write
+    def set_draft(
         self,
         at: StreamKey,
         value: bytes,
         *,
         author: Author,
-        op: str = "set",
+        op: Op = "set",
         extra: Mapping[str, object] | None = None,
         expires_us: int | None = None,
     ) -> Draft:
@@ -183,9 +184,7 @@ class Decisions:
     def _delete_draft(self, at: StreamKey, author: Author, op: str) -> Draft:
         return self._draft(at[0], STATE_DELETED, {"op": op}, author, key=at[1])
 
-    def _draft(
-        self, stream: str, kind: str, data: object, author: Author, *, key: str | None = None
-    ) -> Draft:
+    def _draft(self, stream: str, kind: str, data: object, author: Author, *, key: str | None = None) -> Draft:
         correlation, causes, actor, extra = author
         return Draft(
             self._mint(), stream, kind, self._codec.encode_value(data), key, None, correlation, causes, actor, extra
@@ -266,7 +265,7 @@ class Decisions:
         """Copy (or move) the keys that fit a pattern into another scope; the result is how many."""
         if source == target:
             raise InvalidScopeError(target, rule="source and target are the same scope", hint="Name two scopes.")
-        op = "move" if move else "copy"
+        op: Op = "move" if move else "copy"
 
         def decide(view: View) -> Decision:
             drafts: list[Draft] = []
@@ -282,7 +281,7 @@ class Decisions:
 
         return Intent(needs=Needs(listings=(source,), targets=(target,)), decide=decide)
 
-    def _copy_draft(self, target: str, key: str, head: KeyHead, author: Author, op: str, source: str) -> Draft:  # noqa: PLR0913, PLR0917
+    def _copy_draft(self, target: str, key: str, head: KeyHead, author: Author, op: Op, source: str) -> Draft:  # noqa: PLR0917
         assert head.data is not None
         value = self._codec.encode_value(self._codec.decode_value(head.data)["value"])
         extra = {"source": {"scope": source, "key": key, "position": head.position}}
@@ -310,7 +309,18 @@ class Decisions:
         correlation, causes, actor, extra = author
         drafts = tuple(
             Draft(
-                new.event_id, stream, new.type, new.data, new.key, None, correlation, causes, actor, extra, 0, new.given_id
+                new.event_id,
+                stream,
+                new.type,
+                new.data,
+                new.key,
+                None,
+                correlation,
+                causes,
+                actor,
+                extra,
+                0,
+                new.given_id,
             )
             for new in events
         )
@@ -349,7 +359,9 @@ def _expecting(at: StreamKey, expected: Expected, expected_key: Expected) -> Nee
 def _check_number(value: object, path: str) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise InvalidValueError(
-            path, rule=f"is {type(value).__name__}, not a number", hint="Increment numbers only; `set` replaces a value."
+            path,
+            rule=f"is {type(value).__name__}, not a number",
+            hint="Increment numbers only; `set` replaces a value.",
         )
 
 

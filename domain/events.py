@@ -289,7 +289,7 @@ class RecordedEvent:
     def __hash__(self) -> int:
         return hash(self._row.event_id)
 
-    def __reduce__(self) -> tuple[type_of[RecordedEvent], tuple[StoredEvent, Decode]]:
+    def __reduce__(self) -> tuple[Any, ...]:
         return RecordedEvent, (self._row, self._decode)
 
     def __repr__(self) -> str:

@@ -193,9 +193,20 @@ class Recovery(NamedTuple):
 class Engine(Reader, Maintainer, Protocol):
     """A log's home. `commit` is called by one leader at a time with everybody's commits."""
 
-    log_id: bytes
-    read_only: bool
-    recovery: Recovery | None
+    @property
+    def log_id(self) -> bytes:
+        """The log's own id, 16 bytes."""
+        ...
+
+    @property
+    def read_only(self) -> bool:
+        """Whether commits are refused."""
+        ...
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """What opening found of writers that did not close the store."""
+        ...
 
     def advance(self, program: Program[Any], request: Any) -> Step:
         """Answer the engine's own requests, blocking, until the program ends or asks for another's."""

@@ -245,17 +245,17 @@ class _Writer:
         facts = self.facts
         if row.type == STATE_SET:
             assert row.key is not None
-            self._turn(row, row.key, KeyHead(row.version, row.position, True, row.expires_us, row.data))  # noqa: FBT003
+            self._turn(row, row.key, KeyHead(row.version, row.position, True, row.expires_us, row.data))
         elif row.type == STATE_DELETED:
             assert row.key is not None
-            self._turn(row, row.key, KeyHead(row.version, row.position, False, None, None))  # noqa: FBT003
+            self._turn(row, row.key, KeyHead(row.version, row.position, False, None, None))
         elif row.type == STATE_EXPIRED:
             listing = facts.listings.get((row.branch, row.stream))
             if listing is not None and row.key is not None:
                 listing.pop(row.key, None)
         elif cleared is not None:
             for key in cleared:
-                self._turn(row, key, KeyHead(row.version, row.position, False, None, None))  # noqa: FBT003
+                self._turn(row, key, KeyHead(row.version, row.position, False, None, None))
 
     def _turn(self, row: StoredEvent, key: str, head: KeyHead) -> None:
         facts = self.facts

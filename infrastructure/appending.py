@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from backstory.domain.branches import FOREVER, BranchRow, lineage_of
-from backstory.domain.commits import Commit, KeyHead
+from backstory.domain.commits import Commit, Draft, KeyHead, Needs
 from backstory.domain.events import StoredEvent
 from backstory.domain.ports import LogHead, Program, Reader
 from backstory.domain.sequencer import Batch, Facts, sequence
@@ -112,12 +112,7 @@ class _Wanted:
         branch = commit.branch
         if branch not in self._branches:
             return
-        for draft in commit.drafts:
-            self._stream(branch, draft.stream)
-            if draft.causes is not None:
-                self._events(draft.causes[at : at + 16] for at in range(0, len(draft.causes), 16))
-            if draft.given_id:
-                self._events((draft.event_id,))
+        self._add_drafts(branch, commit.drafts)
         for stream, key, _ in commit.reads:
             if key is None:
                 self._stream(branch, stream)
@@ -125,17 +120,27 @@ class _Wanted:
                 self.keys[branch, stream, key] = None
         if commit.tracking is not None:
             self.tracking[commit.tracking.name] = None
-        needs = commit.needs
-        if needs is not None:
-            for stream in (*needs.targets, *needs.streams):
-                self._stream(branch, stream)
-            for stream, key in needs.keys:
-                self.keys[branch, stream, key] = None
-                self._stream(branch, stream)
-            for stream in needs.listings:
-                self.listings[branch, stream] = None
-                self._stream(branch, stream)
-            self._events(needs.event_ids)
+        if commit.needs is not None:
+            self._add_needs(branch, commit.needs)
+
+    def _add_drafts(self, branch: int, drafts: Sequence[Draft]) -> None:
+        for draft in drafts:
+            self._stream(branch, draft.stream)
+            if draft.causes is not None:
+                self._events(draft.causes[at : at + 16] for at in range(0, len(draft.causes), 16))
+            if draft.given_id:
+                self._events((draft.event_id,))
+
+    def _add_needs(self, branch: int, needs: Needs) -> None:
+        for stream in (*needs.targets, *needs.streams):
+            self._stream(branch, stream)
+        for stream, key in needs.keys:
+            self.keys[branch, stream, key] = None
+            self._stream(branch, stream)
+        for stream in needs.listings:
+            self.listings[branch, stream] = None
+            self._stream(branch, stream)
+        self._events(needs.event_ids)
 
     def _stream(self, branch: int, stream: str) -> None:
         if (branch, stream) not in self._facts.versions:

@@ -112,6 +112,6 @@ def _typed(name: str, value: Any) -> Any:
     choices = _CHOICES.get(name)
     if choices is not None and value not in choices:
         raise ConfigError(f"{name} is {value!r}", key=name, hint="Choose one of " + ", ".join(choices) + ".")
-    if wanted in {int, float} and not 0 < value < float("inf"):
+    if isinstance(value, (int, float)) and not 0 < value < float("inf"):
         raise ConfigError(f"{name} is {value!r}", key=name, hint="Give a number above 0.")
     return value

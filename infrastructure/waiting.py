@@ -80,7 +80,6 @@ class Signal:
                     self._loops.pop(future, None)
                 future.cancel()
 
-
     async def _look(self, position: int) -> bool:
         return self._changed(position) if self._changed_async is None else await self._changed_async(position)
 

@@ -17,7 +17,7 @@ _PAGE: Final = 1000
 Step = tuple[StoredEvent, Any, Any]
 
 
-def steps(events: Iterable[StoredEvent], key: str, decode: Callable[[bytes], Any]) -> list[Step]:
+def steps(events: Iterable[StoredEvent], decode: Callable[[bytes], Any]) -> list[Step]:
     """Return (event, before, after) for each event that changed a key.
 
     `events` are the key's state events and its stream's clears, in log order. A clear counts
@@ -43,7 +43,7 @@ def steps(events: Iterable[StoredEvent], key: str, decode: Callable[[bytes], Any
 def history(state: StateReader, stream: str, key: str, decode: Callable[[bytes], Any]) -> Program[list[Change]]:
     """Return every change of a key, oldest first."""
     events = yield from state.reader.key_events(state.lineage, stream, key, FOREVER)
-    return [_change(event, before, after) for event, before, after in steps(events, key, decode)]
+    return [_change(event, before, after) for event, before, after in steps(events, decode)]
 
 
 def _change(event: StoredEvent, before: Any, after: Any) -> Change:

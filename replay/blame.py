@@ -27,7 +27,7 @@ def parse_path(path: str) -> tuple[str | int, ...]:
         if match is None:
             raise InvalidValueError(path, rule="is no path", hint='Write paths as `items[0].price` or `a["odd key"]`.')
         index, quoted, name = match.groups()
-        found.append(int(index) if index else name if name else re.sub(r"\\(.)", r"\1", quoted))
+        found.append(int(index) if index else name or re.sub(r"\\(.)", r"\1", quoted))
         at = match.end()
     return tuple(found)
 
@@ -56,7 +56,7 @@ def blame(
     events = yield from state.reader.key_events(state.lineage, stream, key, at.position)
     guilty: StoredEvent | None = None
     current: Any = MISSING
-    for event, _, after in steps(events, key, decode):
+    for event, _, after in steps(events, decode):
         part = inside(after, steps_inside) if after is not MISSING else MISSING
         if guilty is None and part is MISSING:
             continue

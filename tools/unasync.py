@@ -33,7 +33,7 @@ WORDS: Final = (
     (r"\b__aexit__", "__exit__"),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\bAsync(Operations|Transaction|StateView|Subscription|StateStore|Runner)\b", r"\1"),
+    (r"\bAsync(StateOperations|Transaction|StateView|Subscription|StateStore|Runner)\b", r"\1"),
     (r"\bwait_async\b", "wait"),
     (r"\bopen_async\b", "open"),
     (r"\baclose\b", "close"),
@@ -64,8 +64,11 @@ def _uncomment(match: re.Match[str]) -> str:
 
 def formatted(text: str) -> str:
     """Return a module's text as ruff writes it."""
-    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", "backstory/store.py", "-"]
-    return subprocess.run(command, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    ruff = [sys.executable, "-m", "ruff"]
+    for command in (["check", "--fix-only", "--select", "I,F401", "--quiet"], ["format"]):
+        whole = [*ruff, *command, "--stdin-filename", "backstory/store.py", "-"]
+        text = subprocess.run(whole, input=text, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return text
 
 
 def main() -> int:

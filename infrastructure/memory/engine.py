@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
@@ -28,8 +27,7 @@ T = TypeVar("T")
 def _locked(method: Callable[Concatenate[MemoryEngine, P], T]) -> Callable[Concatenate[MemoryEngine, P], Program[T]]:
     """Make a program of a method that runs at once, under the lock of an open engine."""
 
-    @wraps(method)
-    def program(self: MemoryEngine, *args: P.args, **kwargs: P.kwargs) -> Program[T]:
+    def program(self: MemoryEngine, /, *args: P.args, **kwargs: P.kwargs) -> Program[T]:
         with self._lock:
             if self._closed:
                 raise StoreClosedError
@@ -191,14 +189,14 @@ class MemoryEngine:
 
     def _turned(self, event: StoredEvent, cleared_at: int, lineage: Lineage, stream: str, position: int) -> KeyHead:
         if event.type == STATE_DELETED:
-            return KeyHead(event.version, event.position, False, None, None)  # noqa: FBT003
+            return KeyHead(event.version, event.position, False, None, None)
         if cleared_at < event.position:
-            return KeyHead(event.version, event.position, True, event.expires_us, event.data)  # noqa: FBT003
+            return KeyHead(event.version, event.position, True, event.expires_us, event.data)
         for clear in self._clears_after(event.position, lineage, stream, position):
             if event.expires_us is None or event.expires_us > clear.recorded_us:
-                return KeyHead(clear.version, clear.position, False, None, None)  # noqa: FBT003
+                return KeyHead(clear.version, clear.position, False, None, None)
             break
-        return KeyHead(event.version, event.position, False, None, None)  # noqa: FBT003
+        return KeyHead(event.version, event.position, False, None, None)
 
     def _clears_after(self, after: int, lineage: Lineage, stream: str, position: int) -> Iterator[StoredEvent]:
         found = [
@@ -223,9 +221,7 @@ class MemoryEngine:
         return [self._rows[at - 1] for at in sorted(found)]
 
     @_locked
-    def listing(
-        self, lineage: Lineage, stream: str, position: int | None, prefix: str
-    ) -> list[tuple[str, KeyHead]]:
+    def listing(self, lineage: Lineage, stream: str, position: int | None, prefix: str) -> list[tuple[str, KeyHead]]:
         """Return the live keys of a stream, sorted."""
         if position is None and len(lineage) == 1 and self._state is not None:
             held = self._state.get((lineage[0][0], stream), {})
@@ -242,9 +238,7 @@ class MemoryEngine:
         """Return every live key of every stream."""
         branches = {branch for branch, _ in lineage}
         streams = sorted({stream for branch, stream in self._keys if branch in branches})
-        return [
-            (stream, key, head) for stream in streams for key, head in self._listing(lineage, stream, position, "")
-        ]
+        return [(stream, key, head) for stream in streams for key, head in self._listing(lineage, stream, position, "")]
 
     @_locked
     def streams(self, lineage: Lineage, position: int) -> list[str]:
@@ -384,7 +378,7 @@ def _last(positions: Sequence[int], bound: int) -> int:
 
 
 def _set_head(row: StoredEvent) -> KeyHead:
-    return KeyHead(row.version, row.position, True, row.expires_us, row.data)  # noqa: FBT003
+    return KeyHead(row.version, row.position, True, row.expires_us, row.data)
 
 
 def _matches(row: StoredEvent, query: LogQuery) -> bool:

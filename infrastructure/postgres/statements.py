@@ -42,4 +42,5 @@ def _element(value: Any) -> str:
         return "NULL"
     if type(value) is int:
         return str(value)
-    return '"\\\\x' + value.hex() + '"'
+    text: str = value.hex()
+    return '"\\\\x' + text + '"'

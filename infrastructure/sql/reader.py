@@ -54,7 +54,7 @@ class SqlReader:
             home = self.names.streams.get((branch, stream)) or (yield from self.names.find_stream(branch, stream))
             if home is None:
                 continue
-            bound = position if position < limit else limit
+            bound = min(limit, position)
             visited.append((home, bound))
             number = self.names.keys.get((home, STATE, key)) or (yield from self.names.find_key(home, STATE, key))
             if number is None:
@@ -64,9 +64,9 @@ class SqlReader:
                 continue
             version, at, kind, expires_us, data, cleared = rows[0]
             if kind != SET_TYPE:
-                return KeyHead(version, at, False, None, None)  # noqa: FBT003 - a NamedTuple's plain fields
+                return KeyHead(version, at, False, None, None)
             if len(visited) == 1 and (cleared is None or cleared < at):
-                return KeyHead(version, at, True, expires_us, data)  # noqa: FBT003
+                return KeyHead(version, at, True, expires_us, data)
             return (yield from self._unless_cleared((version, at, kind, expires_us, data), visited))
         return NEVER
 
@@ -77,7 +77,7 @@ class SqlReader:
             rows = yield Ask(self._q["first_clear"], {"stream": home, "after": at, "position": bound})
             if rows:
                 return cleared_head(last, rows[0])
-        return KeyHead(version, at, True, expires_us, data)  # noqa: FBT003
+        return KeyHead(version, at, True, expires_us, data)
 
     def key_events(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[list[StoredEvent]]:
         """Return the key's state events and its stream's clears, in log order."""
@@ -104,7 +104,7 @@ class SqlReader:
                 return []
             rows = yield Ask(self._q["current"], {"stream": home})
             return sorted(
-                (name, KeyHead(version, at, True, expires_us, data))  # noqa: FBT003
+                (name, KeyHead(version, at, True, expires_us, data))
                 for name, version, at, expires_us, data in rows
                 if name.startswith(prefix)
             )
@@ -285,18 +285,18 @@ def cleared_head(last: Last, clear: tuple[Any, ...]) -> KeyHead:
     version, at, _, expires_us, _ = last
     position, cleared_version, recorded_us = clear
     if expires_us is None or expires_us > recorded_us:
-        return KeyHead(cleared_version, position, False, None, None)  # noqa: FBT003
-    return KeyHead(version, at, False, None, None)  # noqa: FBT003
+        return KeyHead(cleared_version, position, False, None, None)
+    return KeyHead(version, at, False, None, None)
 
 
 def _turned(last: Any, clears: Iterable[tuple[Any, ...]]) -> KeyHead:
     version, at, kind, expires_us, data = last
     if kind != SET_TYPE:
-        return KeyHead(version, at, False, None, None)  # noqa: FBT003
+        return KeyHead(version, at, False, None, None)
     for clear in clears:
         if clear[0] > at:
             return cleared_head((version, at, kind, expires_us, data), clear)
-    return KeyHead(version, at, True, expires_us, data)  # noqa: FBT003
+    return KeyHead(version, at, True, expires_us, data)
 
 
 def _lineage_condition(lineage: Lineage) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final, NamedTuple
 
@@ -14,7 +15,7 @@ class Ask(NamedTuple):
     """A request to a SQL engine: one statement; the reply is its rows."""
 
     sql: str
-    params: dict[str, object]
+    params: Mapping[str, object]
 
 
 class Exclusive(NamedTuple):
@@ -26,9 +27,7 @@ class Exclusive(NamedTuple):
 def parse(text: str) -> dict[str, str]:
     """Return the statements of a file's text by name, without comments."""
     parts = _NAME.split(text)
-    return {
-        name: _COMMENT.sub("", body).strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)
-    }
+    return {name: _COMMENT.sub("", body).strip() for name, body in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def split(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from uuid import uuid4
 
 import apsw
@@ -26,8 +26,9 @@ def prepare(connection: apsw.Connection, path: str, *, read_only: bool) -> bytes
             if read_only:
                 raise StoreUnavailableError(f"{path} holds no store yet", hint="Open it for writing first.")
             _create(connection, path)
-        rows = connection.execute("SELECT value FROM store WHERE name = 'log_id'").fetchall()
-        return bytes(rows[0][0])
+        rows: list[tuple[Any, ...]] = connection.execute("SELECT value FROM store WHERE name = 'log_id'").fetchall()
+        log_id: bytes = rows[0][0]
+        return log_id
 
 
 def _version(connection: apsw.Connection, path: str) -> int:
