@@ -33,7 +33,7 @@ from backstory.domain.errors import (
 )
 from backstory.domain.events import Change, Difference, RecordedEvent, from_micros, pack_correlation
 from backstory.domain.keys import normalise_key
-from backstory.domain.ports import Append, Clock, Engine, Here, LogQuery, Program, ProjectionInfo
+from backstory.domain.ports import Append, AppendAll, Clock, Engine, Here, LogQuery, Program, ProjectionInfo
 from backstory.domain.scopes import Scope
 from backstory.domain.sequencer import BRANCH_CREATED, BRANCH_DROPPED
 from backstory.infrastructure import codec
@@ -330,7 +330,9 @@ class Runner:
             request = program.send(None)
             while True:
                 if type(request) is Append:
-                    request = program.send(self._submit(request.commit))
+                    request = program.send(self._submit((request.commit,))[0])
+                elif type(request) is AppendAll:
+                    request = program.send(self._submit(request.commits))
                 elif type(request) is Here:
                     request = program.send(None)
                 else:
@@ -342,10 +344,10 @@ class Runner:
             last: T = stop.value
             return last
 
-    def _submit(self, commit: Commit) -> Outcome:
+    def _submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         if self.engine.read_only:
             raise ReadOnlyError
-        return self.group.submit(commit)
+        return self.group.submit(commits)
 
     def close(self) -> None:
         """Close the engine; idempotent."""
@@ -371,7 +373,9 @@ class AsyncRunner:
             request = program.send(None)
             while True:
                 if type(request) is Append:
-                    request = program.send(await self._submit(request.commit))
+                    request = program.send((await self._submit((request.commit,)))[0])
+                elif type(request) is AppendAll:
+                    request = program.send(await self._submit(request.commits))
                 elif type(request) is Here:
                     request = program.send(None)
                 else:
@@ -383,10 +387,10 @@ class AsyncRunner:
             last: T = stop.value
             return last
 
-    async def _submit(self, commit: Commit) -> Outcome:
+    async def _submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         if self.engine.read_only:
             raise ReadOnlyError
-        return await self.group.submit(commit)
+        return await self.group.submit(commits)
 
     async def close(self) -> None:
         """Let commits end, then close the engine; idempotent."""

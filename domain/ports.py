@@ -7,7 +7,7 @@ rule is written once. `yield from engine.key_head(...)` composes programs.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from backstory.domain.branches import BranchRow, Lineage
@@ -21,9 +21,18 @@ LAST_POSITION = 2**62
 
 
 class Append(NamedTuple):
-    """The one request that every runner understands: put this commit into the log."""
+    """A request that every runner understands: put this commit into the log."""
 
     commit: Commit
+
+
+class AppendAll(NamedTuple):
+    """A request to put several commits into the log, in order; the reply is an outcome for each.
+
+    They share one durable transaction, and yet each is refused or stored by itself.
+    """
+
+    commits: Sequence[Commit]
 
 
 class Here(NamedTuple):
@@ -31,7 +40,7 @@ class Here(NamedTuple):
 
 
 class Step(NamedTuple):
-    """Where a program stands: finished with an answer, or waiting for an `Append` or `Here`."""
+    """Where a program stands: finished with an answer, or waiting for an `Append`, `AppendAll` or `Here`."""
 
     finished: bool
     payload: Any
@@ -224,8 +233,8 @@ class Engine(Reader, Maintainer, Protocol):
         """
         ...
 
-    async def commit_async(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
-        """Do as `commit` without blocking the event loop."""
+    def commit_async(self, commits: Sequence[Commit]) -> Awaitable[Sequence[Outcome]]:
+        """Do as `commit` without blocking the event loop; started at once where a thread does it."""
         ...
 
     def wait(self, position: int, timeout_s: float) -> bool:

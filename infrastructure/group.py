@@ -11,6 +11,7 @@ import copy
 import threading
 from collections import deque
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from backstory.domain.commits import Commit, Outcome
@@ -21,14 +22,14 @@ _MOST: Final = 4096
 
 
 class _Ticket:
-    """One waiting writer. Its lock is held until there is an outcome, or it must lead."""
+    """One waiting writer. Its lock is held until there are outcomes, or it must lead."""
 
-    __slots__ = ("commit", "lead", "lock", "outcome")
+    __slots__ = ("commits", "lead", "lock", "outcomes")
 
-    def __init__(self, commit: Commit) -> None:
-        self.commit = commit
+    def __init__(self, commits: Sequence[Commit]) -> None:
+        self.commits = commits
         self.lead = False
-        self.outcome: Outcome | None = None
+        self.outcomes: Sequence[Outcome] | None = None
         self.lock = threading.Lock()
         self.lock.acquire()
 
@@ -42,17 +43,17 @@ class GroupCommit:
         self._queue: deque[_Ticket] = deque()
         self._busy = False
 
-    def submit(self, commit: Commit) -> Outcome:
-        """Return what became of a commit, once it is durable or refused."""
+    def submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
+        """Return what became of each of one writer's commits, once they are durable or refused."""
         with self._mutex:
             if self._busy:
-                ticket = _Ticket(commit)
+                ticket = _Ticket(commits)
                 self._queue.append(ticket)
             else:
                 self._busy = True
                 ticket = None
         if ticket is None:
-            return self._lead_alone(commit)
+            return self._lead_alone(commits)
         try:
             ticket.lock.acquire()
         except BaseException:
@@ -60,8 +61,8 @@ class GroupCommit:
             raise
         if ticket.lead:
             self._lead()
-        assert ticket.outcome is not None
-        return ticket.outcome
+        assert ticket.outcomes is not None
+        return ticket.outcomes
 
     def _abandon(self, ticket: _Ticket) -> None:
         """Take an interrupted writer out of the queue; if it was to lead, let another."""
@@ -72,28 +73,30 @@ class GroupCommit:
         if waiting and ticket.lead:
             self._hand_over()
 
-    def _lead_alone(self, commit: Commit) -> Outcome:
+    def _lead_alone(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         try:
-            return self._engine.commit((commit,))[0]
+            return self._engine.commit(commits)
         except Exception as error:  # noqa: BLE001 - an outcome like any other
-            return Outcome(error=error)
+            return _failed(error, len(commits))
         finally:
             self._hand_over()
 
     def _lead(self) -> None:
         with self._mutex:
             group = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))]
+        commits = [commit for ticket in group for commit in ticket.commits]
         outcomes: Sequence[Outcome] = ()
         try:
-            outcomes = self._engine.commit([ticket.commit for ticket in group])
+            outcomes = self._engine.commit(commits)
         except Exception as error:  # noqa: BLE001 - everybody in the group must hear of it
-            outcomes = _failed(error, len(group))
+            outcomes = _failed(error, len(commits))
         finally:
             if not outcomes:
                 interrupted = StoreUnavailableError("the group's leader was interrupted", outcome="unknown")
-                outcomes = _failed(interrupted, len(group))
-            for ticket, outcome in zip(group, outcomes, strict=True):
-                ticket.outcome = outcome
+                outcomes = _failed(interrupted, len(commits))
+            left = iter(outcomes)
+            for ticket in group:
+                ticket.outcomes = list(islice(left, len(ticket.commits)))
                 if not ticket.lead:
                     ticket.lock.release()
             self._hand_over()
@@ -109,42 +112,77 @@ class GroupCommit:
 
 
 class AsyncGroupCommit:
-    """Group commit for the tasks of one event loop."""
+    """Group commit for the tasks of one event loop.
+
+    An idle writer starts when half of the last group is back with new commits, or when no
+    other task is ready: so one half prepares its commits while the other's go to disk.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._queue: list[tuple[Commit, asyncio.Future[Outcome]]] = []
-        self._leader: asyncio.Task[None] | None = None
+        self._busy: asyncio.Future[Sequence[Outcome]] | None = None
+        self._scheduled = False
+        self._enough = 1
 
     async def submit(self, commit: Commit) -> Outcome:
         """Return what became of a commit. Cancelling the wait does not undo it."""
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Outcome] = loop.create_future()
         self._queue.append((commit, future))
-        if self._leader is None:
-            self._leader = asyncio.get_running_loop().create_task(self._lead())
+        if self._busy is None:
+            if len(self._queue) >= self._enough:
+                self._start()
+            elif not self._scheduled:
+                self._scheduled = True
+                loop.call_soon(self._start_late)
         return await future
 
-    async def _lead(self) -> None:
-        try:
-            while self._queue:
-                group, self._queue = self._queue[:_MOST], self._queue[_MOST:]
-                outcomes: Sequence[Outcome]
-                try:
-                    outcomes = await self._engine.commit_async([commit for commit, _ in group])
-                except Exception as error:  # noqa: BLE001 - everybody in the group must hear of it
-                    outcomes = _failed(error, len(group))
-                for (_, future), outcome in zip(group, outcomes, strict=True):
-                    if not future.done():
-                        future.set_result(outcome)
-        finally:
-            self._leader = None
+    def _start_late(self) -> None:
+        self._scheduled = False
+        if self._busy is None and self._queue:
+            self._start()
+
+    def _start(self) -> None:
+        group, self._queue = self._queue[:_MOST], self._queue[_MOST:]
+        self._enough = len(group) // 2 + 1
+        commits = [commit for commit, _ in group]
+        self._busy = asyncio.ensure_future(self._engine.commit_async(commits))
+        self._busy.add_done_callback(lambda done: self._deliver(group, done))
+
+    def _deliver(
+        self, group: list[tuple[Commit, asyncio.Future[Outcome]]], done: asyncio.Future[Sequence[Outcome]]
+    ) -> None:
+        self._busy = None
+        if self._queue:
+            self._start()
+        for (_, future), outcome in zip(group, _outcomes_of(done, len(group)), strict=True):
+            if not future.done():
+                future.set_result(outcome)
 
     async def drain(self) -> None:
         """Wait until every commit that was submitted has its outcome."""
-        while self._leader is not None:
-            await asyncio.wait((self._leader,))
+        while self._busy is not None or self._queue:
+            if self._busy is None:
+                self._start()
+            assert self._busy is not None
+            await asyncio.wait((self._busy,))
+            await asyncio.sleep(0)
+
+
+def _outcomes_of(done: asyncio.Future[Sequence[Outcome]], count: int) -> Sequence[Outcome]:
+    if done.cancelled():
+        return _failed(StoreUnavailableError("the commit was interrupted", outcome="unknown"), count)
+    error = done.exception()
+    if error is None:
+        return done.result()
+    if not isinstance(error, Exception):
+        raise error
+    return _failed(error, count)
 
 
 def _failed(error: Exception, count: int) -> list[Outcome]:
     """Return the same failure for everybody, a copy each: tracebacks are not shared."""
+    if count == 1:
+        return [Outcome(error=error)]
     return [Outcome(error=copy.copy(error)) for _ in range(count)]

@@ -7,11 +7,12 @@ of requests for all of them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
-from backstory.domain.ports import Append, Here, Program, Step
+from backstory.domain.ports import Append, AppendAll, Here, Program, Step
 
 T = TypeVar("T")
+_FOR_RUNNERS: Final = frozenset({Append, AppendAll, Here})
 
 
 class Round(NamedTuple):
@@ -72,7 +73,7 @@ def advance(program: Program[Any], request: Any, execute: Callable[[Any], Any]) 
         except Exception as caught:  # noqa: BLE001 - handed to the program, which may not want it
             error = caught
         finished, payload = _finished(program, reply, error)
-        if finished or type(payload) in {Append, Here}:
+        if finished or type(payload) in _FOR_RUNNERS:
             return Step(finished, payload)
         request = payload
 
@@ -86,7 +87,7 @@ async def advance_async(program: Program[Any], request: Any, execute: Callable[[
         except Exception as caught:  # noqa: BLE001 - handed to the program, which may not want it
             error = caught
         finished, payload = _finished(program, reply, error)
-        if finished or type(payload) in {Append, Here}:
+        if finished or type(payload) in _FOR_RUNNERS:
             return Step(finished, payload)
         request = payload
 
