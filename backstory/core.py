@@ -387,10 +387,10 @@ class AsyncRunner:
             last: T = stop.value
             return last
 
-    async def _submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
+    def _submit(self, commits: Sequence[Commit]) -> asyncio.Future[Sequence[Outcome]]:
         if self.engine.read_only:
             raise ReadOnlyError
-        return await self.group.submit(commits)
+        return self.group.submit(commits)
 
     async def close(self) -> None:
         """Let commits end, then close the engine; idempotent."""

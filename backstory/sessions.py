@@ -74,7 +74,9 @@ class DirectSession:
 
     def perform(self, intent: Intent, author: Author) -> Program[Performed]:
         """Decide under the log's lock and commit."""
-        outcome = yield from append(commit_of(intent, author, self._branch))
+        outcome: Outcome = yield Append(commit_of(intent, author, self._branch))
+        if outcome.error is not None:
+            raise outcome.error
         return [RecordedEvent(row, codec.decode_value) for row in outcome.events], outcome.result
 
     def head_of(self, stream: str, key: str) -> Program[tuple[KeyHead, int]]:

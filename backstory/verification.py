@@ -61,11 +61,11 @@ class _Walk:
         before = self.versions.get((event.branch, event.stream))
         if before is None and event.branch == MAIN and self.whole:
             before = 0
-        if before is not None and event.version != before + 1:
+        if event.format == JSON_FORMAT and before is not None and event.version != before + 1:
             self._say(at, "version", f"version {event.version} of {event.stream} follows {before}")
         if event.format == JSON_FORMAT:
             self._decode(event)
-        self.versions[event.branch, event.stream] = event.version
+        self.versions[event.branch, event.stream] = max(event.version, before or 0)
         self.position, self.previous, self.recorded_us = at, event.hash, event.recorded_us
 
     def _decode(self, event: StoredEvent) -> None:

@@ -16,7 +16,11 @@ StreamKey = tuple[str, str]
 
 
 class Draft(NamedTuple):
-    """An event that has no place in the log yet. `state` marks a key's state events."""
+    """An event that has no place in the log yet.
+
+    `version` is None for the stream's next one. A chosen version may leave a gap or fill one; it
+    is refused where it is taken.
+    """
 
     event_id: bytes
     stream: str

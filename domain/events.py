@@ -83,7 +83,7 @@ class StoredEvent(NamedTuple):
     """An event as engines keep it: one row, nothing decoded.
 
     `correlation` is None where it is the event's own id; `causes` are 16-byte ids, joined;
-    times are whole microseconds since 1970; `format` 0 is the codec's JSON, 1 foreign bytes.
+    times are whole microseconds since 1970; `format` says who can read `data` (see `JSON_FORMAT`).
     """
 
     position: int
@@ -105,8 +105,12 @@ class StoredEvent(NamedTuple):
     hash: bytes
 
 
+#: The codec's JSON.
 JSON_FORMAT: Final = 0
+#: Another library's bytes: an event in that library's sequence.
 FOREIGN_FORMAT: Final = 1
+#: Another library's bytes beside its sequence, such as a snapshot: they repeat what its events say.
+ASIDE_FORMAT: Final = 2
 
 
 def pack_correlation(text: str) -> bytes:

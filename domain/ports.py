@@ -57,7 +57,8 @@ class LogHead(NamedTuple):
 class LogQuery(NamedTuple):
     """A page of the log: `after` exclusive, `until` inclusive, both positions.
 
-    `types` holds exact names and patterns in which `*` stands for any text.
+    `types` holds exact names and patterns in which `*` stands for any text. `versions` is (after,
+    until) within `stream`, and makes the order that of versions.
     """
 
     lineage: Lineage
@@ -70,6 +71,8 @@ class LogQuery(NamedTuple):
     actor: bytes | None = None
     limit: int = 1000
     reverse: bool = False
+    format: int | None = None
+    versions: tuple[int, int] | None = None
 
 
 class Clock(Protocol):

@@ -38,11 +38,8 @@ class Facts:
     listings: dict[tuple[int, str], dict[str, KeyHead]] = field(default_factory=dict)
     events: dict[bytes, StoredEvent] = field(default_factory=dict)
     tracking: dict[str, int | None] = field(default_factory=dict)
-
-    @property
-    def watched(self) -> bool:
-        """Whether anybody looks at keys, so that they must be kept true."""
-        return bool(self.keys or self.listings)
+    #: Chosen versions (branch, stream, version) that nobody took.
+    free: set[tuple[int, str, int]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -109,7 +106,7 @@ def sequence(commits: Sequence[Commit], facts: Facts, clock_us: int) -> Batch:
 class _Writer:
     """The running state of one group."""
 
-    __slots__ = ("batch", "facts", "hash", "now_us", "position")
+    __slots__ = ("batch", "facts", "hash", "live", "now_us", "position", "watched")
 
     def __init__(self, facts: Facts, now_us: int, batch: Batch) -> None:
         self.facts = facts
@@ -117,9 +114,12 @@ class _Writer:
         self.batch = batch
         self.position = facts.head.position
         self.hash = facts.head.hash
+        self.watched = bool(facts.keys or facts.listings)
+        self.live = {row.id for row in facts.branches if not row.dropped}
 
     def put(self, commit: Commit) -> Outcome:
-        self._check_branch(commit.branch)
+        if commit.branch not in self.live:
+            self._refuse_branch(commit.branch)
         if commit.reads:
             self._check_reads(commit.branch, commit.reads)
         if commit.tracking is not None:
@@ -132,13 +132,13 @@ class _Writer:
         if commit.fork is not None:
             self._check_fork(commit)
         events = [self._place(commit.branch, draft) for draft in drafts]
-        self._effects(commit, events)
+        if commit.tracking is not None or commit.fork is not None or commit.drop is not None:
+            self._effects(commit, events)
         return Outcome(events, result)
 
-    def _check_branch(self, branch: int) -> None:
+    def _refuse_branch(self, branch: int) -> None:
         row = next((row for row in self.facts.branches if row.id == branch), None)
-        if row is None or row.dropped:
-            raise NotFoundError("branch", branch if row is None else row.name)
+        raise NotFoundError("branch", branch if row is None else row.name)
 
     def _check_reads(self, branch: int, reads: Sequence[Read]) -> None:
         for stream, key, version in reads:
@@ -161,9 +161,11 @@ class _Writer:
 
     def _check_drafts(self, branch: int, drafts: Sequence[Draft]) -> None:
         """Refuse before anything is placed: an unknown cause, a version that is taken."""
+        if len(drafts) == 1 and drafts[0].causes is None and drafts[0].version is None:
+            return
         events = self.facts.events
         own: set[bytes] = set()
-        expected: dict[str, int] = {}
+        chosen: set[tuple[int, str, int]] = set()
         for draft in drafts:
             causes = draft.causes
             if causes is not None:
@@ -172,24 +174,39 @@ class _Writer:
                     if cause not in events and cause not in own:
                         raise NotFoundError("event", cause.hex(), hint="A cause must be an event of this log.")
             if draft.version is not None:
-                current = expected.get(draft.stream, self.facts.versions[branch, draft.stream])
-                if draft.version != current + 1:
+                place = (branch, draft.stream, draft.version)
+                current = self.facts.versions[branch, draft.stream]
+                if place in chosen or not (draft.version > current or place in self.facts.free):
                     raise ConflictError(expected=draft.version - 1, actual=current, stream=draft.stream, key=None)
-                expected[draft.stream] = draft.version
+                chosen.add(place)
             own.add(draft.event_id)
 
     def _place(self, branch: int, draft: Draft) -> StoredEvent:
         facts = self.facts
-        (event_id, stream, kind, data, key, expires_us, correlation, causes, actor, extra, form, given, cleared, _) = (
-            draft
-        )
+        (
+            event_id,
+            stream,
+            kind,
+            data,
+            key,
+            expires_us,
+            correlation,
+            causes,
+            actor,
+            extra,
+            form,
+            given,
+            cleared,
+            chosen,
+        ) = draft  # fmt: skip - as in the class
         if given and (first := facts.events.get(event_id)) is not None:
             return first
         if causes is not None and correlation is None:
             root = facts.events[causes[:16]]
             correlation = root.correlation or b"u" + root.event_id
         at = (branch, stream)
-        version = facts.versions[at] + 1
+        last = facts.versions[at]
+        version = last + 1 if chosen is None else chosen
         position = self.position + 1
         digest = link(
             self.hash,
@@ -229,14 +246,16 @@ class _Writer:
             data,
             digest,
         )
-        facts.versions[at] = version
+        facts.versions[at] = version if version > last else last
+        if facts.free:
+            facts.free.discard((branch, stream, version))
         self.position = position
         self.hash = digest
         facts.events[event_id] = row
         self.batch.rows.append(row)
         if cleared is not None:
             self.batch.cleared.append((row, cleared))
-        if facts.watched:
+        if self.watched:
             self._watch(row, cleared)
         return row
 
@@ -278,6 +297,7 @@ class _Writer:
             fork = commit.fork
             row = BranchRow(number, fork.name, fork.parent, fork.position, events[0].recorded_us, 0)
             self.facts.branches.append(row)
+            self.live.add(number)
             self.batch.forks.append(row)
         if commit.drop is not None:
             self._drop(commit.drop, events[0].position)
@@ -288,6 +308,7 @@ class _Writer:
         if branches[at].dropped:
             return
         branches[at] = branches[at]._replace(dropped=position)
+        self.live.discard(branch)
         self.batch.drops.append((branch, position))
 
 

@@ -93,7 +93,22 @@ def _load(table: Table, commits: Sequence[Commit], memory: Memory, head: LogHead
     programs.extend(table.tracking(name) for name in wanted.tracking)
     if programs:
         wanted.settle((yield from gather(programs)))
+    if wanted.chosen:
+        facts.free = yield from _free(table, wanted.chosen, facts, lineages)
     return facts
+
+
+def _free(
+    table: Table, chosen: Collection[Place], facts: Facts, lineages: Mapping[int, Lineage]
+) -> Program[set[Place]]:
+    """Return the chosen versions that nobody took; those beyond a stream's last are, without asking."""
+    doubtful = [place for place in chosen if place[2] <= facts.versions[place[0], place[1]]]
+    queries = [
+        LogQuery(lineages[branch], stream=stream, versions=(version - 1, version), limit=1)
+        for branch, stream, version in doubtful
+    ]
+    found = yield from gather([table.page(query) for query in queries])
+    return set(chosen) - {place for place, rows in zip(doubtful, found, strict=True) if rows}
 
 
 class _Wanted:
@@ -107,6 +122,7 @@ class _Wanted:
         self.listings: dict[tuple[int, str], None] = {}
         self.event_ids: dict[bytes, None] = {}
         self.tracking: dict[str, None] = {}
+        self.chosen: dict[Place, None] = {}
 
     def add(self, commit: Commit) -> None:
         branch = commit.branch
@@ -130,6 +146,8 @@ class _Wanted:
                 self._events(draft.causes[at : at + 16] for at in range(0, len(draft.causes), 16))
             if draft.given_id:
                 self._events((draft.event_id,))
+            if draft.version is not None:
+                self.chosen[branch, draft.stream, draft.version] = None
 
     def _add_needs(self, branch: int, needs: Needs) -> None:
         for stream in (*needs.targets, *needs.streams):

@@ -19,6 +19,7 @@ from backstory.domain.errors import StoreUnavailableError
 from backstory.domain.ports import Engine
 
 _MOST: Final = 4096
+_Wait = tuple[Sequence[Commit], asyncio.Future[Sequence[Outcome]]]
 
 
 class _Ticket:
@@ -120,23 +121,26 @@ class AsyncGroupCommit:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._queue: list[tuple[Commit, asyncio.Future[Outcome]]] = []
+        self._queue: list[_Wait] = []
         self._busy: asyncio.Future[Sequence[Outcome]] | None = None
         self._scheduled = False
         self._enough = 1
 
-    async def submit(self, commit: Commit) -> Outcome:
-        """Return what became of a commit. Cancelling the wait does not undo it."""
+    def submit(self, commits: Sequence[Commit]) -> asyncio.Future[Sequence[Outcome]]:
+        """Return what will have become of each of one writer's commits.
+
+        Cancelling the wait does not undo them.
+        """
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Outcome] = loop.create_future()
-        self._queue.append((commit, future))
+        future: asyncio.Future[Sequence[Outcome]] = loop.create_future()
+        self._queue.append((commits, future))
         if self._busy is None:
             if len(self._queue) >= self._enough:
                 self._start()
             elif not self._scheduled:
                 self._scheduled = True
                 loop.call_soon(self._start_late)
-        return await future
+        return future
 
     def _start_late(self) -> None:
         self._scheduled = False
@@ -146,19 +150,19 @@ class AsyncGroupCommit:
     def _start(self) -> None:
         group, self._queue = self._queue[:_MOST], self._queue[_MOST:]
         self._enough = len(group) // 2 + 1
-        commits = [commit for commit, _ in group]
+        commits = [commit for commits, _ in group for commit in commits]
         self._busy = asyncio.ensure_future(self._engine.commit_async(commits))
-        self._busy.add_done_callback(lambda done: self._deliver(group, done))
+        self._busy.add_done_callback(lambda done: self._deliver(group, len(commits), done))
 
-    def _deliver(
-        self, group: list[tuple[Commit, asyncio.Future[Outcome]]], done: asyncio.Future[Sequence[Outcome]]
-    ) -> None:
+    def _deliver(self, group: list[_Wait], count: int, done: asyncio.Future[Sequence[Outcome]]) -> None:
         self._busy = None
         if self._queue:
             self._start()
-        for (_, future), outcome in zip(group, _outcomes_of(done, len(group)), strict=True):
+        left = iter(_outcomes_of(done, count))
+        for commits, future in group:
+            outcomes = list(islice(left, len(commits)))
             if not future.done():
-                future.set_result(outcome)
+                future.set_result(outcomes)
 
     async def drain(self) -> None:
         """Wait until every commit that was submitted has its outcome."""

@@ -23,6 +23,7 @@ class StateReader:
         self.lineage: Final = lineage
         self._clock = clock
         self._decode = decode
+        self._reached = 0
 
     def now_us(self) -> Program[int]:
         """Return this instant, never before the last event's."""
@@ -50,11 +51,15 @@ class StateReader:
             if head.expires_us is not None and not head.present((yield from self.now_us())):
                 return MISSING
             return self.value(head)
+        if type(as_of) is int and 0 <= as_of <= self._reached:
+            # The log never shrinks: a position once seen is one for ever, and needs no question.
+            head = yield from self.reader.key_head(self.lineage, stream, key, as_of)
+            if not head.live:
+                return MISSING
+            if head.expires_us is None:
+                return self.value(head)
         at = yield from resolve(self.reader, as_of)
-        return (yield from self.get_at(stream, key, at))
-
-    def get_at(self, stream: str, key: str, at: At) -> Program[Any]:
-        """Return a key's value at a resolved point, or `MISSING`."""
+        self._reached = max(self._reached, at.position)
         head = yield from self.reader.key_head(self.lineage, stream, key, at.position)
         return self.value(head) if head.present(at.instant_us) else MISSING
 

@@ -57,6 +57,7 @@ class MemoryEngine:
         self._rows: list[StoredEvent] = []
         self._by_id: dict[bytes, int] = {}
         self._streams: dict[tuple[int, str], list[int]] = {}
+        self._peaks: dict[tuple[int, str], list[int]] = {}
         self._keys: dict[tuple[int, str], dict[str, list[int]]] = {}
         self._clears: dict[tuple[int, str], list[int]] = {}
         self._branches = [BranchRow(MAIN, MAIN_NAME, None, 0, 0, 0)]
@@ -119,6 +120,8 @@ class MemoryEngine:
             self._rows.append(row)
             self._by_id[row.event_id] = row.position
             self._streams.setdefault(at, []).append(row.position)
+            peaks = self._peaks.setdefault(at, [])
+            peaks.append(max(row.version, peaks[-1]) if peaks else row.version)
             self._apply(row)
         for row, keys in batch.cleared:
             self._clears.setdefault((row.branch, row.stream), []).append(row.position)
@@ -256,10 +259,9 @@ class MemoryEngine:
     def stream_version(self, lineage: Lineage, stream: str, position: int) -> int:
         """Return how many events a stream has."""
         for branch, limit in lineage:
-            positions = self._streams.get((branch, stream), ())
-            at = _last(positions, min(limit, position))
-            if at:
-                return self._rows[at - 1].version
+            count = bisect_right(self._streams.get((branch, stream), ()), min(limit, position))
+            if count:
+                return self._peaks[branch, stream][count - 1]
         return 0
 
     @_locked
@@ -284,6 +286,8 @@ class MemoryEngine:
                 merged.extend(self._streams.get((branch, query.stream), ()))
             merged.sort()
             positions = merged[bisect_right(merged, query.after) : bisect_right(merged, until)]
+            if query.versions is not None:
+                positions = sorted(positions, key=lambda at: self._rows[at - 1].version)
         return (self._rows[at - 1] for at in (reversed(positions) if query.reverse else positions))
 
     @_locked
@@ -387,6 +391,10 @@ def _matches(row: StoredEvent, query: LogQuery) -> bool:
     if query.types is not None and not any_match(query.types, row.type):
         return False
     if query.key is not None and row.key != query.key:
+        return False
+    if query.format is not None and row.format != query.format:
+        return False
+    if query.versions is not None and not query.versions[0] < row.version <= query.versions[1]:
         return False
     if query.actor is not None and row.actor != query.actor:
         return False

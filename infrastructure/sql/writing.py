@@ -42,17 +42,22 @@ class Rows:
 
 def rows_of(batch: Batch, names: NewNames) -> Program[Rows]:
     """Return a batch's rows, giving numbers to new names on the way."""
-    yield from _meet(batch, names)
     rows = Rows()
     cleared = {row.position: keys for row, keys in batch.cleared}
     known_stream, known_key, known_type = names.known_stream, names.known_key, names.known_type
     for row in batch.rows:
-        stream = known_stream(row.branch, row.stream) or (yield from names.stream(row.branch, row.stream))
+        stream = known_stream(row.branch, row.stream)
+        if stream is None:
+            yield from _meet(batch, names)
+            stream = yield from names.stream(row.branch, row.stream)
         kind = known_type(row.type) or (yield from names.type(row.type))
         key = None
         if row.key is not None:
             sort = STATE if row.type in _STATE_TYPES else OTHER
-            key = known_key(stream, sort, row.key) or (yield from names.key(stream, sort, row.key))
+            key = known_key(stream, sort, row.key)
+            if key is None:
+                yield from _meet(batch, names)
+                key = yield from names.key(stream, sort, row.key)
         rows.events.append((*row[:2], stream, row[3], row[4], kind, key, *row[7:]))
         if row.type == STATE_SET:
             rows.state[stream, key] = (row.position, row.expires_us)  # type: ignore[index]

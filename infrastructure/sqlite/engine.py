@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -164,9 +164,9 @@ class SqliteEngine(SqlReader):
             self._write.close(force=True)
             self._write = self._connect()
 
-    async def commit_async(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
-        """Store a group of commits from a thread of ours."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads(), self.commit, commits)
+    def commit_async(self, commits: Sequence[Commit]) -> Awaitable[Sequence[Outcome]]:
+        """Store a group of commits from a thread of ours, started at once."""
+        return asyncio.get_running_loop().run_in_executor(self._threads(), self.commit, commits)
 
     def insert(self, batch: Batch) -> Program[None]:
         """Store a batch, inside the transaction."""
