@@ -26,6 +26,8 @@ SCOPE_CLEARED: Final = "scope.cleared"
 BRANCH_CREATED: Final = "branch.created"
 BRANCH_DROPPED: Final = "branch.dropped"
 
+Place = tuple[int, str, int]
+
 
 @dataclass(slots=True)
 class Facts:
@@ -39,7 +41,7 @@ class Facts:
     events: dict[bytes, StoredEvent] = field(default_factory=dict)
     tracking: dict[str, int | None] = field(default_factory=dict)
     #: Chosen versions (branch, stream, version) that nobody took.
-    free: set[tuple[int, str, int]] = field(default_factory=set)
+    free: set[Place] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -165,7 +167,7 @@ class _Writer:
             return
         events = self.facts.events
         own: set[bytes] = set()
-        chosen: set[tuple[int, str, int]] = set()
+        chosen: set[Place] = set()
         for draft in drafts:
             causes = draft.causes
             if causes is not None:
@@ -183,22 +185,9 @@ class _Writer:
 
     def _place(self, branch: int, draft: Draft) -> StoredEvent:
         facts = self.facts
-        (
-            event_id,
-            stream,
-            kind,
-            data,
-            key,
-            expires_us,
-            correlation,
-            causes,
-            actor,
-            extra,
-            form,
-            given,
-            cleared,
-            chosen,
-        ) = draft  # fmt: skip - as in the class
+        (event_id, stream, kind, data, key, expires_us, correlation, causes, actor, extra, form, given, cleared, _) = (
+            draft
+        )
         if given and (first := facts.events.get(event_id)) is not None:
             return first
         if causes is not None and correlation is None:
@@ -206,7 +195,7 @@ class _Writer:
             correlation = root.correlation or b"u" + root.event_id
         at = (branch, stream)
         last = facts.versions[at]
-        version = last + 1 if chosen is None else chosen
+        version = last + 1 if draft.version is None else draft.version
         position = self.position + 1
         digest = link(
             self.hash,

@@ -6,15 +6,15 @@ never changes (or is proven unchanged by the head) is remembered from one group 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from backstory.domain.branches import FOREVER, BranchRow, lineage_of
+from backstory.domain.branches import FOREVER, BranchRow, Lineage, lineage_of
 from backstory.domain.commits import Commit, Draft, KeyHead, Needs
 from backstory.domain.events import StoredEvent
-from backstory.domain.ports import LogHead, Program, Reader
-from backstory.domain.sequencer import Batch, Facts, sequence
+from backstory.domain.ports import LogHead, LogQuery, Program, Reader
+from backstory.domain.sequencer import Batch, Facts, Place, sequence
 from backstory.infrastructure.programs import gather
 
 _MOST_STREAMS: Final = 100_000

@@ -61,6 +61,8 @@ CREATE UNIQUE INDEX events_id ON events (event_id);
 CREATE INDEX events_key ON events (key, position) WHERE key IS NOT NULL;
 CREATE INDEX events_correlation ON events (correlation, position) WHERE correlation IS NOT NULL;
 CREATE INDEX events_expiring ON events (expires_us) WHERE expires_us IS NOT NULL;
+-- The sequence of another library's events.
+CREATE INDEX events_foreign ON events (position) WHERE format = 1;
 
 CREATE TABLE clears (
     stream bigint NOT NULL,

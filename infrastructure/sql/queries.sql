@@ -86,8 +86,9 @@ SELECT version, position FROM events WHERE stream = :stream ORDER BY version DES
 -- name: first_version
 SELECT version FROM events WHERE stream = :stream ORDER BY version LIMIT 1
 
--- name: position_of_version
-SELECT position FROM events WHERE stream = :stream AND version = :version
+-- name: version_below
+-- The last version at or below another: a stream whose versions another library chose has gaps.
+SELECT version, position FROM events WHERE stream = :stream AND version <= :version ORDER BY version DESC LIMIT 1
 
 -- name: expiring
 SELECT DISTINCT s.name, k.name FROM events e

@@ -22,6 +22,11 @@ def conditions(query: LogQuery, *, glob: str) -> tuple[list[str], dict[str, obje
         params["actor"] = query.actor
     if query.correlation is not None:
         where.append(_correlation(query.correlation, params))
+    if query.format is not None:
+        where.append(f"e.format = {int(query.format)}")  # no parameter: the partial index wants to see it
+    if query.versions is not None:
+        where.append("e.version > :above AND e.version <= :below")
+        params["above"], params["below"] = query.versions
     return where, params
 
 

@@ -164,15 +164,15 @@ class SqlReader:
         high = last[0][0] - 1
         first = yield Ask(self._q["first_version"], {"stream": home})
         low = first[0][0] - 1
-        base = low
+        found = 0
         while low < high:
             middle = (low + high + 1) // 2
-            rows = yield Ask(self._q["position_of_version"], {"stream": home, "version": middle})
-            if rows[0][0] <= bound:
-                low = middle
+            version, at = (yield Ask(self._q["version_below"], {"stream": home, "version": middle}))[0]
+            if at <= bound:
+                low, found = middle, version
             else:
-                high = middle - 1
-        return int(low) if low > base else 0
+                high = version - 1
+        return int(found)
 
     def event(self, event_id: bytes) -> Program[StoredEvent | None]:
         """Return the event with this id, or None."""
@@ -196,17 +196,19 @@ class SqlReader:
 
     def _stream_page(self, query: LogQuery, stream: str) -> Program[list[StoredEvent]]:
         """Go along a stream's versions: its index is in log order."""
-        low = yield from self.stream_version(query.lineage, stream, query.after)
+        low = (yield from self.stream_version(query.lineage, stream, query.after)) if query.after else 0
         where, params = conditions(query, glob=self._glob)
-        where = ["e.stream = :stream", "e.version > :low", "e.position <= :until", *where]
+        bounds = ("e.version >= :low", "e.position > :after", "e.position <= :until")
+        where = ["e.stream = :stream", *bounds, *where]
+        params.update(low=low, after=query.after)
         order = f"ORDER BY e.version {'DESC' if query.reverse else 'ASC'} LIMIT :limit"
         found: list[StoredEvent] = []
         for branch, limit in query.lineage if query.reverse else reversed(query.lineage):
             home = yield from self.names.find_stream(branch, stream)
             if home is None or len(found) == query.limit:
                 continue
-            bounds = {"stream": home, "low": low, "until": min(limit, query.until), "limit": query.limit - len(found)}
-            found.extend((yield from self._recorded(" AND ".join(where), {**params, **bounds}, order)))
+            ask = {"stream": home, "until": min(limit, query.until), "limit": query.limit - len(found)}
+            found.extend((yield from self._recorded(" AND ".join(where), {**params, **ask}, order)))
         return found
 
     def _recorded(self, where: str, params: dict[str, object], order: str = "") -> Program[list[StoredEvent]]:
