@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
@@ -53,7 +54,7 @@ def author_of(given: WriteContext, actor: str | None) -> Author:
     """Return the packed context of one write: arguments first, then the ambient context."""
     ambient = _ambient.get()
     if not given and ambient is None:
-        return NOBODY if actor is None else Author(actor=_text("actor", actor))
+        return _nobody_but(actor)
     merged = {**(ambient or {}), **{name: value for name, value in given.items() if value is not None}}
     unknown = merged.keys() - _NAMES
     if unknown:
@@ -66,6 +67,11 @@ def author_of(given: WriteContext, actor: str | None) -> Author:
         None if who is None else _text("actor", who),
         _extra(merged),
     )
+
+
+@lru_cache(maxsize=256)
+def _nobody_but(actor: str | None) -> Author:
+    return NOBODY if actor is None else Author(actor=_text("actor", actor))
 
 
 def _correlation(given: object) -> str:

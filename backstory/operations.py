@@ -96,9 +96,11 @@ class Operations:
         given: WriteContext,
     ) -> Program[RecordedEvent]:
         at = (stream_of(scope), normalise_key(key))
-        _check_expected(expected)
-        _check_expected(expected_key)
-        _check_class(state_class)
+        if expected is not ANY or expected_key is not ANY:
+            _check_expected(expected)
+            _check_expected(expected_key)
+        if state_class is not None:
+            _check_class(state_class)
         author = author_of(given, self._actor)
         encoded = self._decisions.encode(value, scope=at[0], key=at[1])
         intent = self._decisions.set(
@@ -239,8 +241,8 @@ def _check_expected(expected: object) -> None:
         )
 
 
-def _check_class(state_class: str | None) -> None:
-    if state_class not in {None, "standard"}:
+def _check_class(state_class: str) -> None:
+    if state_class != "standard":
         raise InvalidValueError(
             "state_class",
             rule=f"{state_class!r} is not a class of this version",

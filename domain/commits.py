@@ -7,7 +7,7 @@ the log's lock by a pure function over a `View` of exactly the facts that it ask
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from backstory.domain.events import StoredEvent
@@ -144,4 +144,3 @@ class Outcome:
     events: Sequence[StoredEvent] = ()
     result: Any = None
     error: Exception | None = None
-    fresh: bool = field(default=True)

@@ -7,9 +7,8 @@ lock; a transaction decides on its own view and has its reads checked at commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from backstory.domain.commits import Decision, Draft, KeyHead, Needs, StreamKey, View
 from backstory.domain.context import Author
@@ -43,8 +42,7 @@ class ValueCodec(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(NamedTuple):
     """An operation before it is decided: the facts it needs and the decision, or plain drafts."""
 
     drafts: Sequence[Draft] = ()
@@ -52,8 +50,7 @@ class Intent:
     decide: Callable[[View], Decision] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewEvent:
+class NewEvent(NamedTuple):
     """A caller's event, checked and encoded."""
 
     event_id: bytes
