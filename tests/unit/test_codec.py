@@ -145,6 +145,7 @@ def test_special_types_have_tags_that_say_what_they_are() -> None:
 
 def test_integers_within_64_bits_stay_json_numbers() -> None:
     assert b"[-9223372036854775808,18446744073709551615]" == encode_value([-(2**63), 2**64 - 1])
+    assert b'[-9223372036854775808,18446744073709551615,{"$bytes":""}]' == encode_value([-(2**63), 2**64 - 1, b""])
 
 
 def test_an_int_of_more_digits_than_python_prints_comes_back() -> None:
@@ -271,7 +272,7 @@ def test_what_cannot_come_back_exactly_is_refused_with_path_rule_and_advice(
         ({"items": [1, {"price": value}]}, "items[1].price"),
         ({"a": {"odd key": (0, value)}}, 'a["odd key"][1]'),
         ({"n": None, "f": 0.5, "v": value}, "v"),
-        ({"many": [[] for _ in range(300)], "v": value}, "v"),
+        ({"many": [[] for _ in range(300)], "v": [None, value]}, "v[1]"),
     ]
     for whole, path in places:
         with pytest.raises(InvalidValueError) as caught:

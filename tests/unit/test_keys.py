@@ -38,6 +38,7 @@ def test_a_key_of_ordinary_characters_stays_as_it_is(key: str) -> None:
         ("a\x7f", "U+007F"),
         ("a\x85", "U+0085"),
         ("a\ud800", "surrogate"),
+        ("\udfffa", "surrogate"),
         ("__a", "`__`"),
         ("$$a", "`$$`"),
         (None, "not NoneType"),
@@ -89,6 +90,19 @@ def test_the_key_of_a_member_of_a_text_enum_is_its_text() -> None:
 
     assert "a" == normalise_key(Name.FIRST)
     assert str is type(normalise_key(Name.FIRST))
+
+
+def test_a_text_that_claims_to_equal_all_others_is_read_for_itself() -> None:
+    class Odd(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 0
+
+    assert ["a", "b"] == [normalise_key(Odd("a")), normalise_key(Odd("b"))]
 
 
 @pytest.mark.parametrize("prefix", ["", "a", "user/", "a.", "a.b", "/", "_", "$"])

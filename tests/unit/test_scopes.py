@@ -253,3 +253,16 @@ def test_as_scope_reads_the_text_of_a_member_of_a_text_enum() -> None:
         FIRST = "agent:a"
 
     assert Scope.agent("a") == as_scope(Name.FIRST)
+
+
+def test_a_text_that_claims_to_equal_all_others_is_read_for_itself() -> None:
+    class Odd(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            return True
+
+        def __hash__(self) -> int:
+            return 0
+
+    assert [Scope.agent("a"), Scope.agent("b")] == [as_scope(Odd("agent:a")), as_scope(Odd("agent:b"))]
