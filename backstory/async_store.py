@@ -13,7 +13,7 @@ from typing import Any, Final, Self, Unpack
 from uuid import UUID
 
 from backstory.context import WriteContext, context
-from backstory.core import PAGE, AsyncRunner, Core, Filter, Metrics, filter_of
+from backstory.core import PAGE, AsyncRunner, Core, Filter, Metrics, check_limit, filter_of
 from backstory.domain.branches import Branch
 from backstory.domain.decisions import Expected
 from backstory.domain.errors import BackstoryError
@@ -335,12 +335,10 @@ class AsyncSubscription:
 class AsyncStateStore(AsyncStateOperations):
     """An open store. Make one with `open_async`; use it from one event loop."""
 
-    def __init__(self, core: Core, runner: AsyncRunner, *, owner: bool = True) -> None:
+    def __init__(self, core: Core, runner: AsyncRunner) -> None:
         self._core = core
         self._runner = runner
         self._operations = core.operations
-        self._owner = owner
-        self._closed = False
 
     @property
     def branch_name(self) -> str:
@@ -402,7 +400,7 @@ class AsyncStateStore(AsyncStateOperations):
 
     # The log
 
-    async def log(
+    def log(
         self,
         *,
         since: Point | None = 0,
@@ -415,12 +413,23 @@ class AsyncStateStore(AsyncStateOperations):
         limit: int | None = None,
         reverse: bool = False,
     ) -> AsyncIterator[RecordedEvent]:
-        """Iterate over the log's events after `since` up to `until`, in order, as of the first step.
+        """Iterate over the log's events after `since` up to `until`, in order.
 
         `types` are names or patterns like `hook.*`; `limit` counts events.
         """
         wanted = filter_of(scope=scope, types=types, key=key, correlation_id=correlation_id, actor=actor)
-        after, last = await self._runner.run(self._core.bounds(since, until))
+        check_limit(limit)
+        # <async>
+        return self._pages(wanted, (since, until), limit, reverse=reverse)
+        # </async>
+        # <sync>
+        # return self._pages(wanted, self._runner.run(self._core.bounds(since, until)), limit, reverse=reverse)
+        # </sync>
+
+    async def _pages(
+        self, wanted: Filter, bounds: tuple[Point | None, Point | None], limit: int | None, *, reverse: bool
+    ) -> AsyncIterator[RecordedEvent]:
+        after, last = await self._runner.run(self._core.bounds(*bounds))
         left = limit
         while after < last and (left is None or left > 0):
             size = PAGE if left is None else min(PAGE, left)
@@ -484,7 +493,7 @@ class AsyncStateStore(AsyncStateOperations):
         await self._runner.run(self._core.drop_branch(name))
 
     def _on(self, core: Core) -> AsyncStateStore:
-        return AsyncStateStore(core, self._runner, owner=False)
+        return AsyncStateStore(core, self._runner.child())
 
     # Import and care
 
@@ -510,8 +519,7 @@ class AsyncStateStore(AsyncStateOperations):
 
     async def aclose(self) -> None:
         """Give back every resource; idempotent. A fork's store leaves its parent's open."""
-        if self._owner:
-            await self._runner.close()
+        await self._runner.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -96,6 +96,12 @@ def filter_of(
     )
 
 
+def check_limit(limit: object) -> None:
+    """Raise `InvalidValueError` unless a limit is None or a count."""
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise InvalidValueError("limit", rule=f"is no count: {limit!r}", hint="Give a whole number from 0, or None.")
+
+
 class Core:
     """An engine, a branch of its log, and the operations on it."""
 
@@ -128,11 +134,11 @@ class Core:
     # State of many keys
 
     def scopes(self, as_of: object, *, everything: bool) -> Program[list[Scope]]:
-        at = yield from self.state.at(as_of)
         if everything:
+            at = yield from self.state.at(as_of)
             streams = yield from self.engine.streams(self.lineage, at.position)
         else:
-            streams = yield from self.state.present_streams(at)
+            streams = yield from self.state.present_streams(as_of)
         return [scope for scope in map(scope_of, streams) if scope is not None]
 
     def snapshot(self, as_of: object) -> Program[dict[Scope, dict[str, Any]]]:
@@ -315,14 +321,24 @@ def _branch_name(name: object) -> str:
 class Runner:
     """Drives programs for a blocking caller."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, parent: Runner | None = None) -> None:
         self.engine: Final = engine
-        self.group: Final = GroupCommit(engine)
-        self.closed = False
+        self.group: Final = GroupCommit(engine) if parent is None else parent.group
+        self._parent = parent
+        self._closed = False
+
+    def child(self) -> Runner:
+        """Return a runner on the same engine, to be closed by itself: a fork's."""
+        return Runner(self.engine, self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this runner, or the one whose resources it shares, is closed."""
+        return self._closed or (self._parent is not None and self._parent.closed)
 
     def run(self, program: Program[T]) -> T:
         """Return a program's answer; raises `StoreClosedError` on a closed store."""
-        if self.closed:
+        if self._closed or (self._parent is not None and self._parent.closed):
             program.close()
             raise StoreClosedError
         engine = self.engine
@@ -350,23 +366,34 @@ class Runner:
         return self.group.submit(commits)
 
     def close(self) -> None:
-        """Close the engine; idempotent."""
-        if not self.closed:
-            self.closed = True
-            self.engine.close()
+        """Close the engine, or only this runner where it shares another's; idempotent."""
+        if not self._closed:
+            self._closed = True
+            if self._parent is None:
+                self.engine.close()
 
 
 class AsyncRunner:
     """Drives programs for the tasks of one event loop."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, parent: AsyncRunner | None = None) -> None:
         self.engine: Final = engine
-        self.group: Final = AsyncGroupCommit(engine)
-        self.closed = False
+        self.group: Final = AsyncGroupCommit(engine) if parent is None else parent.group
+        self._parent = parent
+        self._closed = False
+
+    def child(self) -> AsyncRunner:
+        """Return a runner on the same engine, to be closed by itself: a fork's."""
+        return AsyncRunner(self.engine, self)
+
+    @property
+    def closed(self) -> bool:
+        """Whether this runner, or the one whose resources it shares, is closed."""
+        return self._closed or (self._parent is not None and self._parent.closed)
 
     async def run(self, program: Program[T]) -> T:
         """Return a program's answer; raises `StoreClosedError` on a closed store."""
-        if self.closed:
+        if self._closed or (self._parent is not None and self._parent.closed):
             program.close()
             raise StoreClosedError
         try:
@@ -393,11 +420,12 @@ class AsyncRunner:
         return self.group.submit(commits)
 
     async def close(self) -> None:
-        """Let commits end, then close the engine; idempotent."""
-        if not self.closed:
-            self.closed = True
-            await self.group.drain()
-            await asyncio.shield(self.engine.close_async())
+        """Let commits end, then close the engine (a fork's: only this runner); idempotent."""
+        if not self._closed:
+            self._closed = True
+            if self._parent is None:
+                await self.group.drain()
+                await asyncio.shield(self.engine.close_async())
 
 
 __all__ = ["FOREVER", "AsyncRunner", "ConfigError", "Core", "Filter", "Metrics", "Runner", "datetime", "filter_of"]

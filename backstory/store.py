@@ -13,7 +13,7 @@ from typing import Any, Final, Self, Unpack
 from uuid import UUID
 
 from backstory.context import WriteContext, context
-from backstory.core import PAGE, Core, Filter, Metrics, Runner, filter_of
+from backstory.core import PAGE, Core, Filter, Metrics, Runner, check_limit, filter_of
 from backstory.domain.branches import Branch
 from backstory.domain.decisions import Expected
 from backstory.domain.errors import BackstoryError
@@ -326,12 +326,10 @@ class Subscription:
 class StateStore(StateOperations):
     """An open store. Make one with `open`; any number of threads may use it."""
 
-    def __init__(self, core: Core, runner: Runner, *, owner: bool = True) -> None:
+    def __init__(self, core: Core, runner: Runner) -> None:
         self._core = core
         self._runner = runner
         self._operations = core.operations
-        self._owner = owner
-        self._closed = False
 
     @property
     def branch_name(self) -> str:
@@ -399,12 +397,18 @@ class StateStore(StateOperations):
         limit: int | None = None,
         reverse: bool = False,
     ) -> Iterator[RecordedEvent]:
-        """Iterate over the log's events after `since` up to `until`, in order, as of the first step.
+        """Iterate over the log's events after `since` up to `until`, in order.
 
         `types` are names or patterns like `hook.*`; `limit` counts events.
         """
         wanted = filter_of(scope=scope, types=types, key=key, correlation_id=correlation_id, actor=actor)
-        after, last = self._runner.run(self._core.bounds(since, until))
+        check_limit(limit)
+        return self._pages(wanted, self._runner.run(self._core.bounds(since, until)), limit, reverse=reverse)
+
+    def _pages(
+        self, wanted: Filter, bounds: tuple[Point | None, Point | None], limit: int | None, *, reverse: bool
+    ) -> Iterator[RecordedEvent]:
+        after, last = self._runner.run(self._core.bounds(*bounds))
         left = limit
         while after < last and (left is None or left > 0):
             size = PAGE if left is None else min(PAGE, left)
@@ -463,7 +467,7 @@ class StateStore(StateOperations):
         self._runner.run(self._core.drop_branch(name))
 
     def _on(self, core: Core) -> StateStore:
-        return StateStore(core, self._runner, owner=False)
+        return StateStore(core, self._runner.child())
 
     # Import and care
 
@@ -489,8 +493,7 @@ class StateStore(StateOperations):
 
     def close(self) -> None:
         """Give back every resource; idempotent. A fork's store leaves its parent's open."""
-        if self._owner:
-            self._runner.close()
+        self._runner.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from backstory.domain.branches import FOREVER, MAIN, BranchRow, Lineage, lineage_of
+from backstory.domain.branches import FOREVER, MAIN, BranchRow, Lineage
 from backstory.domain.chain import genesis, link_of
 from backstory.domain.events import JSON_FORMAT, StoredEvent
 from backstory.domain.ports import LogQuery, Maintainer, Program, Reader
-from backstory.domain.sequencer import STATE_EXPIRED
 from backstory.infrastructure import codec
 from backstory.projections.state import fold
 
@@ -123,21 +122,16 @@ def _check_state(reader: Reader, care: Maintainer, branches: list[BranchRow]) ->
 
 def _fold_branch(reader: Reader, branch: int, until: int) -> Program[set[tuple[int, str, str, int]]]:
     own: Lineage = ((branch, FOREVER),)
-    events: list[StoredEvent] = []
+    state: dict[tuple[str, str], StoredEvent] = {}
     after = 0
-    types = ("state.*", "scope.cleared")
     while True:
-        page = yield from reader.page(LogQuery(own, after, until, types=types, limit=_PAGE))
-        events.extend(page)
+        query = LogQuery(own, after, until, types=("state.*", "scope.cleared"), limit=_PAGE)
+        page = yield from reader.page(query)
+        fold(page, codec.decode_value, state, swept=True)
         if len(page) < _PAGE:
             break
         after = page[-1].position
-    state = fold(events, codec.decode_value)
-    for event in events:
-        held = state.get((event.stream, event.key or ""))
-        if event.type == STATE_EXPIRED and held is not None and held.position < event.position:
-            del state[event.stream, event.key or ""]
     return {(branch, stream, key, event.position) for (stream, key), event in state.items()}
 
 
-__all__ = ["Problem", "VerificationReport", "lineage_of", "verify"]
+__all__ = ["Problem", "VerificationReport", "verify"]

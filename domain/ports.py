@@ -136,6 +136,13 @@ class Reader(Protocol):
         """Return the streams that have an event at or before a position, sorted."""
         ...
 
+    def present(self, branch: int, now_us: int) -> Program[list[str] | None]:
+        """Return the streams that hold a value now, of a branch without parents, sorted.
+
+        None where the current-state projection is dropped: ask `whole` then.
+        """
+        ...
+
     def stream_version(self, lineage: Lineage, stream: str, position: int) -> Program[int]:
         """Return how many events a stream has at or before a position."""
         ...

@@ -9,7 +9,7 @@ from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.commits import KeyHead
 from backstory.domain.events import MISSING, StoredEvent
 from backstory.domain.ports import Clock, Program, Reader
-from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
 from backstory.projections.points import At, resolve
 
 Decode = Any
@@ -88,25 +88,36 @@ class StateReader:
                 state.setdefault(stream, {})[key] = self.value(head)
         return state
 
-    def present_streams(self, at: At) -> Program[list[str]]:
-        """Return the streams that hold a value at a resolved point, sorted."""
+    def present_streams(self, as_of: object) -> Program[list[str]]:
+        """Return the streams that hold a value at a point, sorted."""
+        at = yield from self.at(as_of)
+        if as_of is None and len(self.lineage) == 1:
+            found = yield from self.reader.present(self.lineage[0][0], at.instant_us)
+            if found is not None:
+                return found
         whole = yield from self.reader.whole(self.lineage, at.position)
         return sorted({stream for stream, _, head in whole if head.present(at.instant_us)})
 
 
-def fold(events: Iterable[StoredEvent], decode: Decode) -> dict[tuple[str, str], StoredEvent]:
+State = dict[tuple[str, str], StoredEvent]
+
+
+def fold(events: Iterable[StoredEvent], decode: Decode, state: State | None = None, *, swept: bool = False) -> State:
     """Return the last set of every key that was neither deleted nor cleared: the plain fold.
 
-    It knows nothing of indexes or projections; they are checked against it. Whether a value is
-    expired is up to the reader's instant.
+    It knows nothing of indexes or projections; they are checked against it. `state` goes on
+    from an earlier fold. Whether a value is expired is up to the reader's instant; with `swept`
+    those whose end was recorded are gone, as in the current-state projection.
     """
-    state: dict[tuple[str, str], StoredEvent] = {}
+    state = {} if state is None else state
     for event in events:
-        if event.type == STATE_SET and event.key is not None:
-            state[event.stream, event.key] = event
-        elif event.type == STATE_DELETED and event.key is not None:
-            state.pop((event.stream, event.key), None)
-        elif event.type == SCOPE_CLEARED:
+        if event.type == SCOPE_CLEARED:
             for key in decode(event.data)["keys"]:
                 state.pop((event.stream, key), None)
+        elif event.key is None:
+            continue
+        elif event.type == STATE_SET:
+            state[event.stream, event.key] = event
+        elif event.type == STATE_DELETED or (swept and event.type == STATE_EXPIRED):
+            state.pop((event.stream, event.key), None)
     return state

@@ -256,6 +256,17 @@ class MemoryEngine:
         )
 
     @_locked
+    def present(self, branch: int, now_us: int) -> list[str] | None:
+        """Return the streams of a branch of its own that hold a value now."""
+        if self._state is None:
+            return None
+        return sorted(
+            stream
+            for (home, stream), held in self._state.items()
+            if home == branch and any(_set_head(self._rows[at - 1]).present(now_us) for at in held.values())
+        )
+
+    @_locked
     def stream_version(self, lineage: Lineage, stream: str, position: int) -> int:
         """Return how many events a stream has."""
         for branch, limit in lineage:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from backstory.infrastructure.sql.statements import Ask, load
@@ -15,6 +16,7 @@ from backstory.infrastructure.sql.statements import Ask, load
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z]\w*)")
 
 
+@lru_cache(maxsize=512)
 def placeholders(sql: str) -> str:
     """Return a statement with `%(name)s` for `:name`."""
     return _PARAMETER.sub(r"%(\1)s", sql)

@@ -80,6 +80,12 @@ WHERE s.branch = :branch AND EXISTS (
     SELECT 1 FROM events e WHERE e.stream = s.id
     AND e.version = (SELECT min(version) FROM events WHERE stream = s.id) AND e.position <= :position)
 
+-- name: present
+-- The streams of a branch that hold a value.
+SELECT s.name FROM streams s
+WHERE s.branch = :branch AND EXISTS (
+    SELECT 1 FROM state c WHERE c.stream = s.id AND (c.expires_us IS NULL OR c.expires_us > :now))
+
 -- name: last_version
 SELECT version, position FROM events WHERE stream = :stream ORDER BY version DESC LIMIT 1
 

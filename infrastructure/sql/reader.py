@@ -81,17 +81,15 @@ class SqlReader:
 
     def key_events(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[list[StoredEvent]]:
         """Return the key's state events and its stream's clears, in log order."""
-        positions: set[int] = set()
-        for branch, limit in lineage:
+        found: list[StoredEvent] = []
+        for branch, limit in reversed(lineage):
             home = yield from self.names.find_stream(branch, stream)
             if home is None:
                 continue
             number = yield from self.names.find_key(home, STATE, key)
             ask = {"stream": home, "key": number or 0, "position": min(limit, position)}
-            positions.update(row[0] for row in (yield Ask(self._q["key_positions"], ask)))
-        found: list[StoredEvent] = []
-        for at in sorted(positions):
-            found.extend((yield from self._recorded("e.position = :position", {"position": at})))
+            where = f"e.position IN ({self._q['key_positions']})"
+            found.extend((yield from self._recorded(where, ask, "ORDER BY e.position")))
         return found
 
     def listing(
@@ -145,6 +143,13 @@ class SqlReader:
             rows = yield Ask(self._q["streams"], {"branch": branch, "position": min(limit, position)})
             found.update(row[0] for row in rows)
         return sorted(found)
+
+    def present(self, branch: int, now_us: int) -> Program[list[str] | None]:
+        """Return the streams of a branch of its own that hold a value now; None without the projection."""
+        if not (yield from self.state_kept()):
+            return None
+        rows = yield Ask(self._q["present"], {"branch": branch, "now": now_us})
+        return sorted(row[0] for row in rows)
 
     def stream_version(self, lineage: Lineage, stream: str, position: int) -> Program[int]:
         """Return how many events a stream has at or before a position."""
