@@ -323,7 +323,7 @@ class Runner:
 
     def __init__(self, engine: Engine, parent: Runner | None = None) -> None:
         self.engine: Final = engine
-        self.group: Final = GroupCommit(engine) if parent is None else parent.group
+        self.group: GroupCommit = GroupCommit(engine) if parent is None else parent.group
         self._parent = parent
         self._closed = False
 
@@ -378,7 +378,7 @@ class AsyncRunner:
 
     def __init__(self, engine: Engine, parent: AsyncRunner | None = None) -> None:
         self.engine: Final = engine
-        self.group: Final = AsyncGroupCommit(engine) if parent is None else parent.group
+        self.group: AsyncGroupCommit = AsyncGroupCommit(engine) if parent is None else parent.group
         self._parent = parent
         self._closed = False
 

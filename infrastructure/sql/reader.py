@@ -216,7 +216,7 @@ class SqlReader:
             found.extend((yield from self._recorded(" AND ".join(where), {**params, **ask}, order)))
         return found
 
-    def _recorded(self, where: str, params: dict[str, object], order: str = "") -> Program[list[StoredEvent]]:
+    def _recorded(self, where: str, params: Mapping[str, object], order: str = "") -> Program[list[StoredEvent]]:
         rows = yield Ask(f"{self._q['recorded']} AND {where} {order}", params)
         return [StoredEvent(*row) for row in rows]
 
