@@ -47,9 +47,14 @@ _CHOICES: Final = {"durability": ("full", "relaxed")}
 _DEFAULTS: Final = Settings()
 
 
-def settings_of(config: str | Path | Mapping[str, Any] | None, given: Mapping[str, Any]) -> Settings:
+def settings_of(
+    config: str | Path | Mapping[str, Any] | None,
+    given: Mapping[str, Any],
+    *,
+    environment: Mapping[str, str] = os.environ,
+) -> Settings:
     """Return the settings of all sources; raises `ConfigError` that names the key."""
-    from_environment = _environment()
+    from_environment = _environment(environment)
     if config is None and not given and not from_environment:
         return _DEFAULTS
     merged: dict[str, Any] = {}
@@ -76,9 +81,9 @@ def load_toml(path: str | Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is no TOML: {error}", key="config") from error
 
 
-def _environment() -> dict[str, Any]:
+def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for variable, text in os.environ.items():
+    for variable, text in environment.items():
         name = variable.removeprefix(PREFIX)
         if variable.startswith(PREFIX) and name not in OTHERS and name.lower() in _TYPES:
             found[name.lower()] = _parsed(name.lower(), text)
