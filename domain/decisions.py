@@ -25,8 +25,8 @@ NO_NEEDS: Final = Needs()
 class ValueCodec(Protocol):
     """How decisions turn values into stored bytes and back."""
 
-    def encode_value(self, value: object) -> bytes:
-        """Return the JSON text of a value; raises `InvalidValueError`."""
+    def encode_value(self, value: object, *, max_bytes: int | None = None) -> bytes:
+        """Return the JSON text of a value; raises `InvalidValueError` or `ValueTooLargeError`."""
         ...
 
     def encode_set(self, value_bytes: bytes, op: Op, extra: Mapping[str, object] | None) -> bytes:
@@ -103,10 +103,10 @@ class Decisions:
 
     def encode(self, value: object, *, scope: str, key: str | None) -> bytes:
         """Return a value's JSON text; raises `InvalidValueError` or `ValueTooLargeError`."""
-        encoded = self._codec.encode_value(value)
-        if len(encoded) > self._max_bytes:
-            raise ValueTooLargeError(size=len(encoded), limit=self._max_bytes, scope=scope, key=key)
-        return encoded
+        try:
+            return self._codec.encode_value(value, max_bytes=self._max_bytes)
+        except ValueTooLargeError as error:
+            raise ValueTooLargeError(size=error.size, limit=error.limit, scope=scope, key=key) from None
 
     def decoded(self, encoded: bytes) -> Any:
         """Return a fresh copy of an encoded value, as any reader would get it."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from uuid import UUID
 
 from backstory.domain.branches import BranchRow, find_branch
 from backstory.domain.chain import link
@@ -174,7 +175,7 @@ class _Writer:
                 for at in range(0, len(causes), 16):
                     cause = causes[at : at + 16]
                     if cause not in events and cause not in own:
-                        raise NotFoundError("event", cause.hex(), hint="A cause must be an event of this log.")
+                        raise NotFoundError("event", UUID(bytes=cause), hint="A cause must be an event of this log.")
             if draft.version is not None:
                 place = (branch, draft.stream, draft.version)
                 current = self.facts.versions[branch, draft.stream]
