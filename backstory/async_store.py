@@ -501,7 +501,7 @@ class AsyncStateStore(AsyncStateOperations):
         self, path: str, *, format: str = "openai-chat", progress: Callable[[int, int], None] | None = None
     ) -> ImportReport:
         """Import recorded agent runs (JSON or JSONL); idempotent. `progress(bytes done, bytes in all)`."""
-        return await import_runs(self, path, format=format, progress=progress)
+        return await import_runs(self._core, self._runner, path, format=format, progress=progress)
 
     async def verify(self, *, since: Point = 0, progress: Progress | None = None) -> VerificationReport:
         """Walk the log after a point and check numbering, hashes, times, encoding and projections."""

@@ -1,33 +1,37 @@
-"""Import of recorded agent runs."""
+"""The blocking face: import of recorded agent runs.
+
+Made from `importing.py` by `tools/unasync.py`: change that one.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from backstory.store import StateStore
+from backstory.core import Core, Runner
+from backstory.import_work import Import, ImportProblem, ImportReport, append_all
 
-
-class ImportProblem(NamedTuple):
-    """A line that could not be imported, or not wholly."""
-
-    line: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class ImportReport:
-    """What an import did."""
-
-    runs: int
-    events: int
-    skipped: int
-    errors: list[ImportProblem]
+__all__ = ["ImportProblem", "ImportReport", "import_runs"]
 
 
 def import_runs(
-    store: StateStore, path: str, *, format: str, progress: Callable[[int, int], None] | None
+    core: Core,
+    runner: Runner,
+    path: str | os.PathLike[str],
+    *,
+    format: str,
+    progress: Callable[[int, int], None] | None,
 ) -> ImportReport:
-    raise NotImplementedError
+    """Import the runs of a file, batch by batch, each message in a commit of its own; return what was done.
+
+    What is committed stays, should the import end early; importing again goes on from there.
+    """
+    work = Import(core, path, format=format)
+    with work.batches() as batches:
+        while True:
+            batch = batches.next()
+            if batch is None:
+                return work.report()
+            work.settle(batch, runner.run(append_all(batch.commits)))
+            if progress is not None:
+                progress(*batches.progress(batch))
