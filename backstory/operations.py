@@ -74,13 +74,7 @@ class Operations:
         return {key: self._state.value(head) for key, head in heads}
 
     def get_many(self, scope: Scope | str, keys: Iterable[str], as_of: object) -> Program[dict[str, Any]]:
-        stream = stream_of(scope)
-        found: dict[str, Any] = {}
-        for key in _many(keys):
-            value = yield from self._session.get(stream, key, as_of)
-            if value is not MISSING:
-                found[key] = value
-        return found
+        return (yield from self._session.get_many(stream_of(scope), _many(keys), as_of))
 
     # Writing
 

@@ -40,6 +40,10 @@ class Session(Protocol):
         """Return a key's value or `MISSING`."""
         ...
 
+    def get_many(self, stream: str, keys: Sequence[str], as_of: object) -> Program[dict[str, Any]]:
+        """Return the values of those keys that have one, all seen at the same point."""
+        ...
+
     def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
         """Return the present keys of a scope, sorted, with their heads."""
         ...
@@ -88,6 +92,12 @@ class DirectSession:
     def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
         """Return a key's value or `MISSING`."""
         return self._state.get(stream, key, as_of)
+
+    def get_many(self, stream: str, keys: Sequence[str], as_of: object) -> Program[dict[str, Any]]:
+        """Return the values of those keys that have one; no commit falls between two of them."""
+        at = yield from self._state.at(as_of)
+        values = yield from gather([self._state.get_at(stream, key, at) for key in keys])
+        return {key: value for key, value in zip(keys, values, strict=True) if value is not MISSING}
 
     def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
         """Return the present keys of a scope."""
@@ -241,6 +251,15 @@ class TransactionSession:
             return (yield from self._state.get(stream, key, as_of))
         head, now_us = yield from self.head_of(stream, key)
         return self._state.value(head) if head.present(now_us) else MISSING
+
+    def get_many(self, stream: str, keys: Sequence[str], as_of: object) -> Program[dict[str, Any]]:
+        """Return the values of those keys that have one; with a point, what is committed there."""
+        found: dict[str, Any] = {}
+        for key in keys:
+            value = yield from self.get(stream, key, as_of)
+            if value is not MISSING:
+                found[key] = value
+        return found
 
     def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
         """Return the present keys of a scope."""

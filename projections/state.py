@@ -44,6 +44,9 @@ class StateReader:
 
     def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
         """Return a key's value, or `MISSING`."""
+        if as_of is None and len(self.lineage) > 1:
+            # A fork's key is looked for in several places: at one position, so that no commit falls in between.
+            return (yield from self.get_at(stream, key, (yield from self.at(None))))
         if as_of is None:
             head = yield from self.reader.key_head(self.lineage, stream, key, FOREVER)
             if not head.live:
@@ -60,18 +63,22 @@ class StateReader:
                 return self.value(head)
         at = yield from resolve(self.reader, as_of)
         self._reached = max(self._reached, at.position)
+        return (yield from self.get_at(stream, key, at))
+
+    def get_at(self, stream: str, key: str, at: At) -> Program[Any]:
+        """Return a key's value at a resolved point, or `MISSING`."""
         head = yield from self.reader.key_head(self.lineage, stream, key, at.position)
         return self.value(head) if head.present(at.instant_us) else MISSING
 
     def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
         """Return the keys of a scope that are present at a point, sorted, with their heads."""
-        if as_of is None:
+        if as_of is None and len(self.lineage) == 1:
             listed = yield from self.reader.listing(self.lineage, stream, None, prefix)
             if any(head.expires_us is not None for _, head in listed):
                 now_us = yield from self.now_us()
                 return [(key, head) for key, head in listed if head.present(now_us)]
             return listed
-        at = yield from resolve(self.reader, as_of)
+        at = yield from self.at(as_of)
         return (yield from self.heads_at(stream, prefix, at))
 
     def heads_at(self, stream: str, prefix: str, at: At) -> Program[list[tuple[str, KeyHead]]]:

@@ -106,13 +106,15 @@ class SqlReader:
                 for name, version, at, expires_us, data in rows
                 if name.startswith(prefix)
             )
+        if position is None:
+            position = (yield from self.head()).position
         found: dict[str, KeyHead] = {}
         nearer: list[tuple[Any, ...]] = []
         for branch, limit in lineage:
             home = yield from self.names.find_stream(branch, stream)
             if home is None:
                 continue
-            ask = {"stream": home, "position": min(limit, FOREVER if position is None else position)}
+            ask = {"stream": home, "position": min(limit, position)}
             nearer = sorted([*nearer, *(yield Ask(self._q["clears_of_stream"], ask))])
             for name, *last in (yield Ask(self._q["last_of_stream"], ask)):
                 if name not in found and name.startswith(prefix):
