@@ -1,0 +1,1 @@
+"""The log as a home for the events of any `eventsourcing` application."""
