@@ -86,8 +86,8 @@ class PostgresBase(SqlReader):
         self._settle_log(bytes(rows["log_id"]))
 
     def _exists(self) -> Program[bool]:
-        name = f'"{self._settings.namespace}".store'
-        rows = yield Ask("SELECT to_regclass(:name) IS NOT NULL", {"name": name})
+        # Not `to_regclass`: its cache may not know yet what another process made while this one waited for its lock.
+        rows = yield Ask(self._q["store_exists"], {"namespace": self._settings.namespace})
         return bool(rows[0][0])
 
     # Writing

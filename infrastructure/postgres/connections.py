@@ -37,6 +37,8 @@ def session_settings(settings: Settings, *, read_only: bool) -> sql.Composed:
     parts = [
         sql.SQL("SELECT set_config('search_path', {}, false)").format(settings.namespace),
         sql.SQL("set_config('synchronous_commit', {}, false)").format(durable),
+        # Who waited for the log's lock must see what was committed meanwhile, whatever the database's default.
+        sql.SQL("set_config('default_transaction_isolation', 'read committed', false)"),
         sql.SQL("set_config('lock_timeout', {}, false)").format(f"{int(settings.busy_timeout_s * 1000)}ms"),
         sql.SQL("set_config('default_transaction_read_only', {}, false)").format("on" if read_only else "off"),
     ]

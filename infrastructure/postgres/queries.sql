@@ -22,6 +22,10 @@ FROM keys k CROSS JOIN LATERAL (
     WHERE key = k.id AND position <= :position ORDER BY position DESC LIMIT 1) e
 WHERE k.stream = :stream AND k.kind = 0
 
+-- name: store_exists
+SELECT EXISTS (SELECT 1 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+               WHERE n.nspname = :namespace AND c.relname = 'store')
+
 -- name: size
 SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
 WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
