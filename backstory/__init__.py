@@ -1,6 +1,7 @@
 """Backstory: the event-sourced state store for agents. Every value has a backstory."""
 
-from backstory.async_store import AsyncStateStore, AsyncStateView, AsyncSubscription, AsyncTransaction
+from backstory.async_state import AsyncTransaction
+from backstory.async_store import AsyncStateStore, AsyncStateView, AsyncSubscription
 from backstory.context import WriteContext, context
 from backstory.core import Metrics
 from backstory.domain.branches import Branch
@@ -33,7 +34,8 @@ from backstory.domain.ports import Recovery
 from backstory.domain.scopes import Scope
 from backstory.importing import ImportProblem, ImportReport
 from backstory.opening import open, open_async  # noqa: A004 - the contract's name
-from backstory.store import StateStore, StateView, Subscription, Transaction
+from backstory.state import Transaction
+from backstory.store import StateStore, StateView, Subscription
 from backstory.verification import Problem, VerificationReport
 
 __all__ = [

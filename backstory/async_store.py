@@ -6,200 +6,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from types import TracebackType
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from typing import Any, Final, Self, Unpack
 from uuid import UUID
 
-from backstory.context import WriteContext, context
-from backstory.core import PAGE, AsyncRunner, Core, Filter, Metrics, check_limit, filter_of
+from backstory.async_state import AsyncStateOperations, AsyncTransaction, Scoped
+from backstory.context import WriteContext
+from backstory.core import PAGE, Core, Filter, Metrics, check_limit, filter_of
 from backstory.domain.branches import Branch
-from backstory.domain.decisions import Expected
 from backstory.domain.errors import BackstoryError
-from backstory.domain.events import ANY, Change, Difference, Event, RecordedEvent, from_micros
+from backstory.domain.events import Change, Difference, RecordedEvent, from_micros
 from backstory.domain.ports import ProjectionInfo, Recovery
 from backstory.domain.scopes import Scope
 from backstory.importing import ImportReport, import_runs
-from backstory.operations import Operations
 from backstory.projections.points import At, Point
-from backstory.sessions import TransactionSession
+from backstory.runners import AsyncRunner
 from backstory.verification import Progress, VerificationReport
 
-Scoped = Scope | str
 _WAIT_S: Final = 3600.0
-
-
-class AsyncStateOperations:
-    """Reading and writing scoped state: what stores and transactions have in common.
-
-    Scopes are `Scope`s or their text; a wrong one is an `InvalidScopeError`, a wrong key an
-    `InvalidKeyError`, a value that JSON cannot hold an `InvalidValueError`, one that is too
-    long a `ValueTooLargeError`, a point that does not exist an `InvalidPointError`: all raised
-    before anything is written. `**context` is described at `WriteContext`.
-    """
-
-    _operations: Operations
-    _runner: AsyncRunner
-
-    async def get(
-        self,
-        scope: Scoped,
-        key: str,
-        default: Any = None,
-        *,
-        as_of: Point | None = None,
-        schema_version: str | None = None,
-    ) -> Any:
-        """Return a key's value now or at a point, or the default; the value is the caller's own copy."""
-        return await self._runner.run(self._operations.get(scope, key, default, as_of, schema_version))
-
-    async def exists(self, scope: Scoped, key: str, *, as_of: Point | None = None) -> bool:
-        """Return whether a key has a value (None is one)."""
-        return await self._runner.run(self._operations.exists(scope, key, as_of))
-
-    async def keys(self, scope: Scoped, *, prefix: str = "", as_of: Point | None = None) -> list[str]:
-        """Return the scope's keys that begin with a prefix, sorted."""
-        return await self._runner.run(self._operations.keys(scope, prefix, as_of))
-
-    async def items(self, scope: Scoped, *, prefix: str = "", as_of: Point | None = None) -> dict[str, Any]:
-        """Return the scope's values by key, for keys that begin with a prefix, sorted."""
-        return await self._runner.run(self._operations.items(scope, prefix, as_of))
-
-    async def get_many(self, scope: Scoped, keys: Iterable[str], *, as_of: Point | None = None) -> dict[str, Any]:
-        """Return the values of these keys; absent ones are left out."""
-        return await self._runner.run(self._operations.get_many(scope, keys, as_of))
-
-    async def set(
-        self,
-        scope: Scoped,
-        key: str,
-        value: Any,
-        *,
-        expected_version: Expected = ANY,
-        expected_key_version: Expected = ANY,
-        ttl: float | timedelta | None = None,
-        state_class: str | None = None,
-        **context: Unpack[WriteContext],
-    ) -> RecordedEvent:
-        """Write a value and return the event; `ttl` is in seconds.
-
-        Raises `ConflictError` where the stream or the key is not at the expected version.
-        """
-        return await self._runner.run(
-            self._operations.set(scope, key, value, expected_version, expected_key_version, ttl, state_class, context)
-        )
-
-    async def delete(
-        self,
-        scope: Scoped,
-        key: str,
-        *,
-        expected_version: Expected = ANY,
-        expected_key_version: Expected = ANY,
-        **context: Unpack[WriteContext],
-    ) -> bool:
-        """Remove a value; False where nothing was there and nothing is written. Raises `ConflictError`."""
-        return await self._runner.run(
-            self._operations.delete(scope, key, expected_version, expected_key_version, context)
-        )
-
-    async def clear(self, scope: Scoped, **context: Unpack[WriteContext]) -> int:
-        """Remove every key of a scope with one event; return how many there were."""
-        return await self._runner.run(self._operations.clear(scope, context))
-
-    async def copy(self, source: Scoped, target: Scoped, *, keys: str = "*", **context: Unpack[WriteContext]) -> int:
-        """Copy the keys that fit a pattern into another scope, in one transaction; return how many."""
-        return await self._runner.run(self._operations.copy(source, target, keys, context, move=False))
-
-    async def move(self, source: Scoped, target: Scoped, *, keys: str = "*", **context: Unpack[WriteContext]) -> int:
-        """Move the keys that fit a pattern into another scope, in one transaction; return how many."""
-        return await self._runner.run(self._operations.copy(source, target, keys, context, move=True))
-
-    async def update(
-        self,
-        scope: Scoped,
-        key: str,
-        change: Callable[[Any], Any],
-        *,
-        default: Any = None,
-        **context: Unpack[WriteContext],
-    ) -> Any:
-        """Write what `change` makes of the value (or the default), again if somebody was faster; return it."""
-        return await self._runner.run(self._operations.update(scope, key, change, default, context))
-
-    async def increment(self, scope: Scoped, key: str, by: Any = 1, **context: Unpack[WriteContext]) -> Any:
-        """Add to a number, atomically; absent counts as 0. Return the new number.
-
-        Raises `InvalidValueError` where there is something that is no number, or a bool.
-        """
-        return await self._runner.run(self._operations.increment(scope, key, by, context))
-
-    async def set_if_absent(self, scope: Scoped, key: str, value: Any, **context: Unpack[WriteContext]) -> bool:
-        """Write where nothing is, atomically; return whether it was written."""
-        return await self._runner.run(self._operations.set_if_absent(scope, key, value, context))
-
-    async def compare_and_swap(
-        self, scope: Scoped, key: str, expected: Any, value: Any, **context: Unpack[WriteContext]
-    ) -> bool:
-        """Write where the value equals `expected` (`MISSING`: is absent), atomically; return whether.
-
-        Values are compared as JSON: the order of an object's keys does not count, `1` is not `True`.
-        """
-        return await self._runner.run(self._operations.compare_and_swap(scope, key, expected, value, context))
-
-    async def set_many(
-        self, scope: Scoped, mapping: Mapping[str, Any], **context: Unpack[WriteContext]
-    ) -> list[RecordedEvent]:
-        """Write several keys of a scope in one commit; return their events."""
-        return await self._runner.run(self._operations.set_many(scope, mapping, context))
-
-    async def delete_many(self, scope: Scoped, keys: Iterable[str], **context: Unpack[WriteContext]) -> int:
-        """Remove several keys of a scope in one commit; return how many were there."""
-        return await self._runner.run(self._operations.delete_many(scope, keys, context))
-
-    async def append(
-        self,
-        scope: Scoped,
-        events: Event | Sequence[Event],
-        *,
-        expected_version: Expected = ANY,
-        **context: Unpack[WriteContext],
-    ) -> list[RecordedEvent]:
-        """Append events of the caller's own types in one commit; return their recordings.
-
-        An event id that is already recorded is answered with its first recording. Raises
-        `ConflictError`, and `InvalidValueError` for types that only the store writes.
-        """
-        return await self._runner.run(self._operations.append(scope, events, expected_version, context))
-
-
-class AsyncTransaction(AsyncStateOperations):
-    """All or nothing: what is written in the block becomes one commit when it ends.
-
-    Reads see the log as it was at the first question, and the transaction's own writes over
-    it. Everything read is checked at the end: `ConflictError` if it has changed. An exception
-    gives everything up. Events returned inside get their positions when the block ends.
-    """
-
-    def __init__(self, core: Core, runner: AsyncRunner, given: WriteContext) -> None:
-        self._runner = runner
-        self._session: TransactionSession = core.transaction()
-        self._operations = core.transaction_operations(self._session, given)
-        self._context = context(**given)
-
-    async def __aenter__(self) -> Self:
-        self._context.__enter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._context.__exit__(kind, error, trace)
-        if kind is None:
-            await self._runner.run(self._session.commit())
-        else:
-            self._session.abandon()
 
 
 class AsyncStateView:

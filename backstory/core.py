@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from backstory.context import WriteContext, author_of
 from backstory.domain.branches import (
-    FOREVER,
     MAIN,
     MAIN_NAME,
     Branch,
@@ -20,25 +17,22 @@ from backstory.domain.branches import (
     get_branch,
     lineage_of,
 )
-from backstory.domain.commits import Commit, NewBranch, Outcome
+from backstory.domain.commits import Commit, NewBranch
 from backstory.domain.decisions import Decisions
 from backstory.domain.errors import (
-    ConfigError,
     InvalidPointError,
     InvalidScopeError,
     InvalidValueError,
     NotFoundError,
     ReadOnlyError,
-    StoreClosedError,
 )
 from backstory.domain.events import Change, Difference, RecordedEvent, from_micros, pack_correlation
 from backstory.domain.keys import normalise_key
-from backstory.domain.ports import Append, AppendAll, Clock, Engine, Here, LogQuery, Program, ProjectionInfo
+from backstory.domain.ports import Clock, Engine, LogQuery, Program, ProjectionInfo
 from backstory.domain.scopes import Scope
 from backstory.domain.sequencer import BRANCH_CREATED, BRANCH_DROPPED
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
-from backstory.infrastructure.group import AsyncGroupCommit, GroupCommit
 from backstory.operations import Operations, stream_of
 from backstory.projections.history import differences, history
 from backstory.projections.state import StateReader
@@ -316,116 +310,3 @@ def _branch_name(name: object) -> str:
             hint=f"Use 1 to {_LONGEST_BRANCH} printable characters, and not `main`.",
         )
     return name
-
-
-class Runner:
-    """Drives programs for a blocking caller."""
-
-    def __init__(self, engine: Engine, parent: Runner | None = None) -> None:
-        self.engine: Final = engine
-        self.group: GroupCommit = GroupCommit(engine) if parent is None else parent.group
-        self._parent = parent
-        self._closed = False
-
-    def child(self) -> Runner:
-        """Return a runner on the same engine, to be closed by itself: a fork's."""
-        return Runner(self.engine, self)
-
-    @property
-    def closed(self) -> bool:
-        """Whether this runner, or the one whose resources it shares, is closed."""
-        return self._closed or (self._parent is not None and self._parent.closed)
-
-    def run(self, program: Program[T]) -> T:
-        """Return a program's answer; raises `StoreClosedError` on a closed store."""
-        if self._closed or (self._parent is not None and self._parent.closed):
-            program.close()
-            raise StoreClosedError
-        engine = self.engine
-        try:
-            request = program.send(None)
-            while True:
-                if type(request) is Append:
-                    request = program.send(self._submit((request.commit,))[0])
-                elif type(request) is AppendAll:
-                    request = program.send(self._submit(request.commits))
-                elif type(request) is Here:
-                    request = program.send(None)
-                else:
-                    finished, request = engine.advance(program, request)
-                    if finished:
-                        answer: T = request
-                        return answer
-        except StopIteration as stop:
-            last: T = stop.value
-            return last
-
-    def _submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
-        if self.engine.read_only:
-            raise ReadOnlyError
-        return self.group.submit(commits)
-
-    def close(self) -> None:
-        """Close the engine, or only this runner where it shares another's; idempotent."""
-        if not self._closed:
-            self._closed = True
-            if self._parent is None:
-                self.engine.close()
-
-
-class AsyncRunner:
-    """Drives programs for the tasks of one event loop."""
-
-    def __init__(self, engine: Engine, parent: AsyncRunner | None = None) -> None:
-        self.engine: Final = engine
-        self.group: AsyncGroupCommit = AsyncGroupCommit(engine) if parent is None else parent.group
-        self._parent = parent
-        self._closed = False
-
-    def child(self) -> AsyncRunner:
-        """Return a runner on the same engine, to be closed by itself: a fork's."""
-        return AsyncRunner(self.engine, self)
-
-    @property
-    def closed(self) -> bool:
-        """Whether this runner, or the one whose resources it shares, is closed."""
-        return self._closed or (self._parent is not None and self._parent.closed)
-
-    async def run(self, program: Program[T]) -> T:
-        """Return a program's answer; raises `StoreClosedError` on a closed store."""
-        if self._closed or (self._parent is not None and self._parent.closed):
-            program.close()
-            raise StoreClosedError
-        try:
-            request = program.send(None)
-            while True:
-                if type(request) is Append:
-                    request = program.send((await self._submit((request.commit,)))[0])
-                elif type(request) is AppendAll:
-                    request = program.send(await self._submit(request.commits))
-                elif type(request) is Here:
-                    request = program.send(None)
-                else:
-                    finished, request = await self.engine.advance_async(program, request)
-                    if finished:
-                        answer: T = request
-                        return answer
-        except StopIteration as stop:
-            last: T = stop.value
-            return last
-
-    def _submit(self, commits: Sequence[Commit]) -> asyncio.Future[Sequence[Outcome]]:
-        if self.engine.read_only:
-            raise ReadOnlyError
-        return self.group.submit(commits)
-
-    async def close(self) -> None:
-        """Let commits end, then close the engine (a fork's: only this runner); idempotent."""
-        if not self._closed:
-            self._closed = True
-            if self._parent is None:
-                await self.group.drain()
-                await asyncio.shield(self.engine.close_async())
-
-
-__all__ = ["FOREVER", "AsyncRunner", "ConfigError", "Core", "Filter", "Metrics", "Runner", "datetime", "filter_of"]

@@ -9,8 +9,9 @@ import asyncio
 import os
 from collections.abc import Callable
 
-from backstory.core import AsyncRunner, Core
+from backstory.core import Core
 from backstory.import_work import Import, ImportProblem, ImportReport, append_all
+from backstory.runners import AsyncRunner
 
 __all__ = ["ImportProblem", "ImportReport", "import_runs"]
 

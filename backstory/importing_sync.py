@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from backstory.core import Core, Runner
+from backstory.core import Core
 from backstory.import_work import Import, ImportProblem, ImportReport, append_all
+from backstory.runners import Runner
 
 __all__ = ["ImportProblem", "ImportReport", "import_runs"]
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from backstory.async_store import AsyncStateStore
-from backstory.core import AsyncRunner, Core, Runner
+from backstory.core import Core
 from backstory.domain.branches import MAIN_NAME, get_branch, lineage_of
 from backstory.domain.errors import ConfigError
 from backstory.domain.ports import Clock, Engine, Program
 from backstory.infrastructure.clock import SystemClock
 from backstory.infrastructure.configuration import Settings, settings_of
+from backstory.runners import AsyncRunner, Runner
 from backstory.store import StateStore
 
 HINT: Final = "Use memory://, sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database."

@@ -15,6 +15,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 PAIRS: Final = (
+    ("backstory/async_state.py", "backstory/state.py"),
     ("backstory/async_store.py", "backstory/store.py"),
     ("backstory/importing.py", "backstory/importing_sync.py"),
 )
@@ -38,6 +39,7 @@ WORDS: Final = (
     (r"\bopen_async\b", "open"),
     (r"\baclose\b", "close"),
     (r"from backstory\.async_store import", "from backstory.store import"),
+    (r"from backstory\.async_state import", "from backstory.state import"),
     (r"from backstory\.importing import", "from backstory.importing_sync import"),
 )
 
@@ -51,7 +53,7 @@ def unasync(text: str, source: str) -> str:
     text = text.replace("The asyncio face:", "The blocking face:", 1)
     text = text.replace("; use it from one event loop.", "; any number of threads may use it.", 1)
     return re.sub(
-        r"`store\.py` is made from this file.*?\n",
+        r"`(?:store|state)\.py` is made from this file.*?\n",
         f"Made from `{Path(source).name}` by `tools/unasync.py`: change that one.\n",
         text,
         count=1,
