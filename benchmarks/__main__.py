@@ -13,15 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from backstory.measuring.machine import machine, versions
-from benchmarks import appending, reading, report
+from benchmarks import appending, postgres, processes, reading, report, room, whole
 from benchmarks.contest import Result, Run, Size
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-ROWS: Final[dict[int, Callable[[Run], Result]]] = {
-    1: appending.many_callers,
-    3: appending.one_caller,
-    4: appending.batches,
-    5: reading.single_keys,
+ROWS: Final[dict[int, tuple[Callable[[Run], Result], ...]]] = {
+    1: (appending.many_callers,),
+    2: (postgres.many_callers,),
+    3: (appending.one_caller,),
+    4: (appending.batches, postgres.batches),
+    5: (reading.single_keys,),
+    6: (whole.whole_state,),
+    10: (processes.starting,),
+    11: (room.on_disk,),
 }
 DISTRIBUTIONS: Final = (
     "backstory",
@@ -46,8 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = machine(run.folder)
         tell(", ".join(f"{name} {value}" for name, value in where.items()))
         results = []
-        for row in options.rows:
-            result = ROWS[row](run)
+        for measure in (measure for row in options.rows for measure in ROWS[row]):
+            result = measure(run)
             results.append(result)
             tell("\n".join(report.lines_of(result)))
     document = {

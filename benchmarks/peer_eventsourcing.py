@@ -6,14 +6,17 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
+from eventsourcing.application import Application
+from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import ApplicationRecorder, InfrastructureFactory, StoredEvent
 from eventsourcing.utils import Environment
+from psycopg.conninfo import conninfo_to_dict
 
 from backstory.measuring.samples import Burst
-from backstory.measuring.workload import PAYLOAD_BYTES
+from backstory.measuring.workload import PAYLOAD_BYTES, values
 from backstory.measuring.writing import in_threads
 
 _STATE: Final = b"x" * PAYLOAD_BYTES
@@ -38,6 +41,20 @@ def on_sqlite(folder: Path) -> dict[str, str]:
         "SQLITE_LOCK_TIMEOUT": "60",
         "SQLITE_POOL_SIZE": "32",
         "SQLITE_POOL_TIMEOUT": "60",
+    }
+
+
+def on_postgres(url: str) -> dict[str, str]:
+    """Return its settings for a PostgreSQL database, from a libpq URL."""
+    parts = conninfo_to_dict(url)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": str(parts["dbname"]),
+        "POSTGRES_HOST": str(parts.get("host", "")),
+        "POSTGRES_PORT": str(parts.get("port", "")),
+        "POSTGRES_USER": str(parts.get("user", "")),
+        "POSTGRES_PASSWORD": str(parts.get("password") or "none"),
+        "POSTGRES_POOL_SIZE": "32",
     }
 
 
@@ -76,6 +93,33 @@ def by_one(settings: Mapping[str, str], *, count: int) -> Burst:
             its.insert_events([event])
             calls.append(time.perf_counter_ns() - started)
         return Burst(count, time.perf_counter() - begun, calls)
+
+
+class Run(Aggregate):
+    """An aggregate with one event, written as its documentation teaches."""
+
+    @event("Written")
+    def write(self, value: dict[str, Any]) -> None:
+        """Keep the last value."""
+        self.value = value
+
+
+def by_saving(settings: Mapping[str, str], *, count: int) -> Burst:
+    """Let one caller save an aggregate with one new event at a time; only the save is timed."""
+    application: Application[UUID] = Application(dict(settings))
+    payload = values()
+    try:
+        run = Run()
+        application.save(run)
+        calls: list[int] = []
+        for number in range(count):
+            run.write(payload[number % len(payload)])
+            started = time.perf_counter_ns()
+            application.save(run)
+            calls.append(time.perf_counter_ns() - started)
+        return Burst(count, sum(calls) / 1e9, calls)
+    finally:
+        application.close()
 
 
 def in_batches(settings: Mapping[str, str], *, batches: int, size: int) -> Burst:

@@ -10,11 +10,11 @@ from typing import Final
 import apsw
 
 import backstory
-from backstory.measuring import reading, writing
+from backstory.measuring import reading
 from backstory.measuring.samples import Burst, Figure
 from benchmarks.contest import Claim, Result, Run, Table, at_most, below
+from benchmarks.filled import filled
 
-_EACH: Final = 100
 _RAW: Final = "SELECT data FROM events WHERE key = ? AND position <= ? ORDER BY position DESC LIMIT 1"
 _KEYS: Final = "SELECT k.id, s.name, k.name FROM keys k JOIN streams s ON s.id = k.stream WHERE k.kind = 0"
 #: A tree of pages grows by a level or two and leaves the cache; a scan would grow a hundredfold.
@@ -26,20 +26,6 @@ def sizes(run: Run) -> list[int]:
     return {"quick": [10_000, 100_000], "usual": [10_000, 100_000, 1_000_000]}.get(
         run.size, [10_000, 100_000, 1_000_000, 10_000_000]
     )
-
-
-def filled(run: Run, events: int) -> Path:
-    """Return the file of a store with so many events, a tenth as many keys; made once a run, checked by sample."""
-    path = run.folder / f"filled-{events}.db"
-    if not path.exists():
-        with backstory.open(f"sqlite:///{path}") as store:
-            burst = writing.fill(store, events=events, keys=events // 10)
-            report = store.verify(since=max(0, events - 10_000))
-        if not report.ok:
-            msg = f"the store that was filled is not in order: {report}"
-            raise AssertionError(msg)
-        run.tell(f"  wrote {events:,} events in {burst.seconds:.1f} s")
-    return path
 
 
 def single_keys(run: Run) -> Result:

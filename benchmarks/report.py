@@ -8,21 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from backstory.measuring.report import table
 from backstory.measuring.samples import shown
 from benchmarks.contest import Claim, Result
 
 
 def lines_of(result: Result) -> list[str]:
     """Return a row's result as lines of text."""
-    lines = [f"Row {result.row}: {result.title}"]
-    metrics = list(dict.fromkeys(figure.metric for figure in result.figures))
-    names = list(dict.fromkeys(figure.who for figure in result.figures))
-    found = {(figure.who, figure.metric): shown(figure.median) for figure in result.figures}
-    width = max(map(len, names), default=0)
-    lines.append(f"  {'':{width}}" + "".join(f"{metric:>14}" for metric in metrics))
-    for who in names:
-        cells = "".join(f"{found.get((who, metric), '-'):>14}" for metric in metrics)
-        lines.append(f"  {who:{width}}{cells}")
+    lines = [f"Row {result.row}: {result.title}", *table(result.figures)]
     lines += [f"  {_claimed(claim)}" for claim in result.claims]
     lines += [f"  note: {note}" for note in result.notes]
     return lines

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 MICROSECOND: Final = 1_000.0
 """Nanoseconds in a microsecond."""
@@ -26,7 +26,8 @@ def latencies(nanoseconds: Iterable[int]) -> dict[str, float]:
     }
 
 
-class Burst(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Burst:
     """What one measurement saw: how many events or calls, in how long, and each call's own time."""
 
     count: int
