@@ -14,14 +14,18 @@ from backstory.core import Core
 from backstory.domain.commits import Commit, Outcome
 from backstory.domain.errors import BackstoryError, InvalidScopeError, InvalidValueError, NotFoundError, ReadOnlyError
 from backstory.domain.ports import AppendAll, Program
-from backstory.domain.run_commits import MessageCommit, RunTarget, Verdict, commits_of
+from backstory.domain.run_commits import MessageCommit, Verdict, commits_of
+from backstory.domain.run_drafts import RunTarget
 from backstory.domain.scopes import Scope
 from backstory.domain.transcripts import FORMATS, Run, Unreadable
 from backstory.infrastructure import codec
 from backstory.transcript_files import read_runs
 
+__all__ = ["Batch", "Batches", "Import", "ImportProblem", "ImportReport", "append_all"]
+
 _MOST_COMMITS: Final = 256
 _MOST_BYTES: Final = 1 << 20
+_DIFFERENT: Final = "Give the run an id of its own, if it is another one; nothing of it was added from there on."
 
 
 class ImportProblem(NamedTuple):
@@ -47,26 +51,60 @@ class ImportReport:
 
 @dataclass(slots=True)
 class _RunInWork:
-    """A run whose commits are under way."""
+    """A run whose commits are under way.
 
-    id: str
+    `hopeful` is how they are decided; `again` is set where that was in vain: it is done once more, with care.
+    """
+
     line: int
+    run: Run
+    stream: str
+    hopeful: bool
     events: int = 0
+    problems: list[str] = field(default_factory=list)
+    begun: bool = False
     different: bool = False
+    again: bool = False
 
 
 @dataclass(slots=True)
 class Batch:
-    """Commits to put into the log together, in order, and the bytes of the file that are done then."""
+    """Commits to put into the log together, in order."""
 
     entries: list[tuple[MessageCommit, _RunInWork]] = field(default_factory=list)
-    done: int = 0
     size: int = 0
+    done: int = 0
+
+    def add(self, entry: MessageCommit, run: _RunInWork) -> None:
+        """Take one more commit."""
+        self.entries.append((entry, run))
+        self.size += entry.size
+
+    @property
+    def full(self) -> bool:
+        """Whether it is time to commit."""
+        return len(self.entries) >= _MOST_COMMITS or self.size >= _MOST_BYTES
 
     @property
     def commits(self) -> list[Commit]:
         """The commits alone."""
         return [entry.commit for entry, _ in self.entries]
+
+
+class Batches:
+    """The batches of an open file, one at a time."""
+
+    def __init__(self, batches: Iterator[Batch], size: int) -> None:
+        self._batches = batches
+        self._size = size
+
+    def next(self) -> Batch | None:
+        """Read and plan the next batch; None at the end. It may block, and is called by one thread at a time."""
+        return next(self._batches, None)
+
+    def progress(self, batch: Batch) -> tuple[int, int]:
+        """Return how many bytes are done with a batch, and how many there are."""
+        return batch.done, max(batch.done, self._size)
 
 
 class Import:
@@ -81,11 +119,15 @@ class Import:
         self._path = Path(path)
         author = author_of({}, core.actor)
         self._target = RunTarget(core.branch.id, core.lineage, author, codec, core.max_bytes)
+        self._hopeful = True
+        self._again: list[_RunInWork] = []
+        self._batch = 0
+        self._done = 0
         self._runs = self._events = self._skipped = 0
         self._errors: list[ImportProblem] = []
 
     @contextmanager
-    def batches(self) -> Iterator[_Batches]:
+    def batches(self) -> Iterator[Batches]:
         """Open the file; raises `NotFoundError` where there is none, and `BackstoryError` where it cannot be read."""
         try:
             file = self._path.open("rb")
@@ -95,39 +137,79 @@ class Import:
             msg = f"cannot read {str(self._path)!r}: {error}"
             raise BackstoryError(msg, hint="Give the path of a file that you may read.") from error
         with file:
-            yield _Batches(self._plan(file), os.fstat(file.fileno()).st_size)
+            yield Batches(self._planned(file), os.fstat(file.fileno()).st_size)
 
-    def _plan(self, file: BinaryIO) -> Iterator[Batch]:
+    def report(self) -> ImportReport:
+        """Return what was done."""
+        return ImportReport(self._runs, self._events, self._skipped, sorted(self._errors, key=lambda error: error.line))
+
+    # Planning
+
+    def _planned(self, file: BinaryIO) -> Iterator[Batch]:
         batch = Batch()
-        for line, end, found in read_runs(file, stem=_text(self._path.stem)):
-            for entry in self._entries(line, found):
-                batch.entries.append(entry)
-                batch.size += entry[0].size
-                if len(batch.entries) >= _MOST_COMMITS or batch.size >= _MOST_BYTES:
-                    yield batch
-                    batch = Batch(done=batch.done)
-            batch.done = end
-        yield batch
+        for run in self._wanted(file):
+            if run is None:
+                yield self._sealed(batch)
+                batch = Batch()
+                continue
+            for entry in self._commits(run):
+                batch.add(entry, run)
+                if batch.full:
+                    yield self._sealed(batch)
+                    batch = Batch()
+                if run.again:
+                    break
 
-    def _entries(self, line: int, found: Run | Unreadable) -> Iterator[tuple[MessageCommit, _RunInWork]]:
+    def _sealed(self, batch: Batch) -> Batch:
+        self._batch += 1
+        batch.done = self._done
+        return batch
+
+    def _wanted(self, file: BinaryIO) -> Iterator[_RunInWork | None]:
+        """Return the runs to do, those to be done again before the next; None asks for the batch to be sealed."""
+        for line, end, found in read_runs(file, stem=_text(self._path.stem)):
+            yield from self._once_more()
+            run = self._begun(line, found)
+            if run is not None:
+                yield run
+            self._done = end
+        yield None
+        while self._again:
+            yield from self._once_more()
+            yield None
+
+    def _once_more(self) -> Iterator[_RunInWork]:
+        again, self._again = self._again, []
+        for run in again:
+            yield _RunInWork(run.line, run.run, run.stream, hopeful=False, events=run.events)
+
+    def _begun(self, line: int, found: Run | Unreadable) -> _RunInWork | None:
         if isinstance(found, Unreadable):
             self._errors.append(ImportProblem(line, found.message))
-            return
+            return None
         assert found.id is not None
-        run = _RunInWork(found.id, line)
         try:
             stream = str(Scope.session(found.id))
         except InvalidScopeError as error:
             self._errors.append(ImportProblem(line, f"the run's id cannot be used: {error}"))
-            return
-        for commit in commits_of(found, stream, self._target):
-            if isinstance(commit, MessageCommit):
-                yield commit, run
-            else:
-                self._refuse(run, commit)
+            return None
+        return _RunInWork(line, found, stream, self._hopeful)
 
-    def _refuse(self, run: _RunInWork, message: str) -> None:
-        self._errors.append(ImportProblem(run.line, f"run {run.id!r}: {message}"))
+    def _commits(self, run: _RunInWork) -> Iterator[MessageCommit]:
+        ended = False
+        for found in commits_of(run.run, run.stream, self._target, hopeful=run.hopeful, batch=lambda: self._batch):
+            if isinstance(found, str):
+                run.problems.append(found)
+            else:
+                ended = found.last
+                yield found
+        if not ended:
+            self._tell(run)
+
+    def _tell(self, run: _RunInWork) -> None:
+        self._errors.extend(ImportProblem(run.line, f"run {run.run.id!r}: {problem}") for problem in run.problems)
+
+    # Counting
 
     def settle(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         """Count what became of a batch; raises the error of a commit that the log refused."""
@@ -135,36 +217,24 @@ class Import:
             if outcome.error is not None:
                 raise outcome.error
             run.events += len(outcome.events)
-            if outcome.result is Verdict.DIFFERENT and not run.different:
-                run.different = True
-                self._refuse(run, f"messages[{entry.message}] is not what is recorded. {_DIFFERENT}")
-            if entry.last:
-                self._events += run.events
+            self._events += len(outcome.events)
+            self._judge(run, entry, outcome.result)
+            if entry.last and not run.again:
+                self._tell(run)
                 self._runs += run.events > 0
                 self._skipped += not (run.events or run.different)
 
-    def report(self) -> ImportReport:
-        """Return what was done."""
-        return ImportReport(self._runs, self._events, self._skipped, sorted(self._errors, key=lambda error: error.line))
-
-
-_DIFFERENT: Final = "Give the run an id of its own, if it is another one; nothing of it was added from there on."
-
-
-class _Batches:
-    """The batches of an open file, one at a time."""
-
-    def __init__(self, batches: Iterator[Batch], size: int) -> None:
-        self._batches = batches
-        self._size = size
-
-    def next(self) -> Batch | None:
-        """Read and plan the next batch; None at the end. It may block, and is called by one thread at a time."""
-        return next(self._batches, None)
-
-    def progress(self, batch: Batch) -> tuple[int, int]:
-        """Return how many bytes are done with a batch, and how many there are; a growing file is never done twice."""
-        return batch.done, max(batch.done, self._size)
+    def _judge(self, run: _RunInWork, entry: MessageCommit, verdict: Verdict) -> None:
+        if verdict is Verdict.IN_VAIN and not run.again:
+            run.again = True
+            self._again.append(run)
+            self._hopeful = False
+        elif verdict is Verdict.DIFFERENT and not run.different:
+            run.different = True
+            run.problems.append(f"messages[{entry.message}] is not what is recorded. {_DIFFERENT}")
+        elif verdict is Verdict.NEW and not run.begun:
+            self._hopeful = True
+        run.begun = True
 
 
 def append_all(commits: Sequence[Commit]) -> Program[Sequence[Outcome]]:
