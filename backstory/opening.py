@@ -39,7 +39,7 @@ def open(  # noqa: A001 - the contract's name and arguments
     """
     options = settings_of(config, settings)
     clock = clock or SystemClock()
-    engine = _engine(url, options, clock, create=create, read_only=read_only)
+    engine = _observed(_engine(url, options, clock, create=create, read_only=read_only), options)
     runner = Runner(engine)
     try:
         core = runner.run(_core(engine, branch, clock, actor, options))
@@ -111,7 +111,7 @@ async def _open_async(
 ) -> AsyncStateStore:
     options = settings_of(config, settings)
     clock = clock or SystemClock()
-    engine = await _engine_async(url, options, clock, create=create, read_only=read_only)
+    engine = _observed(await _engine_async(url, options, clock, create=create, read_only=read_only), options)
     runner = AsyncRunner(engine)
     try:
         core = await runner.run(_core(engine, branch, clock, actor, options))
@@ -125,6 +125,14 @@ def _core(engine: Engine, branch: str | None, clock: Clock, actor: str | None, o
     rows = yield from engine.branches()
     row = get_branch(rows, branch or MAIN_NAME)
     return Core(engine, row, lineage_of(rows, row.id), clock=clock, actor=actor, max_bytes=options.max_value_bytes)
+
+
+def _observed(engine: Engine, options: Settings) -> Engine:
+    if options.log_level == "off":
+        return engine
+    from backstory.infrastructure.telemetry import observed
+
+    return observed(engine, options)
 
 
 def _engine(url: str, options: Settings, clock: Clock, *, create: bool, read_only: bool) -> Engine:

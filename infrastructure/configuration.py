@@ -39,11 +39,21 @@ class Settings:
     namespace: str = "backstory"
     #: Most connections that read at once (PostgreSQL).
     pool_size: int = 8
+    #: What is logged: `off`, or everything from `debug`, `info`, `warning` or `error` on.
+    log_level: str = "off"
+    #: `text` or `json`, one line an entry, on standard error; a program that configures structlog has its own way.
+    log_format: str = "text"
+    #: From how long on a read or a commit is logged as slow, seconds.
+    slow_s: float = 1.0
 
 
 _NAMES: Final = {field.name: field for field in fields(Settings)}
 _TYPES: Final[dict[str, type]] = {name: type(field.default) for name, field in _NAMES.items()}
-_CHOICES: Final = {"durability": ("full", "relaxed")}
+_CHOICES: Final = {
+    "durability": ("full", "relaxed"),
+    "log_level": ("off", "debug", "info", "warning", "error"),
+    "log_format": ("text", "json"),
+}
 _DEFAULTS: Final = Settings()
 
 

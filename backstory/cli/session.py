@@ -1,0 +1,97 @@
+"""The session: what one run of the program was asked for, and the store it works on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from backstory.cli.output import Output
+from backstory.domain.errors import ConfigError, StoreUnavailableError
+from backstory.infrastructure.configuration import load_toml
+from backstory.opening import open as open_store
+from backstory.store import StateStore
+
+CONFIG_FILE: Final = "backstory.toml"
+DEFAULT_STORE: Final = "sqlite:///backstory.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The global options; None where one was not given."""
+
+    store: str | None = None
+    json: bool | None = None
+    branch: str | None = None
+    actor: str | None = None
+    no_color: bool | None = None
+
+    def over(self, others: Options) -> Options:
+        """Return these options, and the others' where these were not given."""
+        mine = {name: getattr(self, name) for name in self.__slots__}
+        return Options(**{name: getattr(others, name) if value is None else value for name, value in mine.items()})
+
+
+class Session:
+    """One run of the program."""
+
+    def __init__(self, options: Options) -> None:
+        self.options: Final = options
+        self.out: Final = Output(json=bool(options.json), color=not options.no_color)
+
+    def url(self) -> str:
+        """Return the store's URL: option, BACKSTORY_STORE, `backstory.toml`, or the default. Raises `ConfigError`."""
+        return self._text("store", self.options.store, self._config()) or DEFAULT_STORE
+
+    def open(self, *, write: bool = False, create: bool = False) -> StateStore:
+        """Open the store; a reader makes nothing, a writer makes the store only with `create`."""
+        config = self._config()
+        url = self._text("store", self.options.store, config) or DEFAULT_STORE
+        try:
+            return open_store(
+                url,
+                branch=self.options.branch,
+                config=config,
+                actor=self._text("actor", self.options.actor, config),
+                create=create,
+                read_only=not write,
+            )
+        except StoreUnavailableError as error:
+            if not create and _is_absent(url):
+                raise StoreUnavailableError(
+                    f"there is no store {shown_url(url)}",
+                    outcome=error.outcome,
+                    hint="Make it with `backstory init`, or name another with --store.",
+                ) from error
+            raise
+
+    def _config(self) -> dict[str, Any]:
+        return load_toml(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else {}
+
+    def _text(self, name: str, given: str | None, config: dict[str, Any]) -> str | None:
+        """Return a global setting that is text: the option, the environment, the file; empty is not given."""
+        found = given or os.environ.get(f"BACKSTORY_{name.upper()}") or config.get(name)
+        if found is not None and not isinstance(found, str):
+            raise ConfigError(f"{name} in {CONFIG_FILE} is {found!r}, not a text", key=name)
+        return found or None
+
+
+def _is_absent(url: str) -> bool:
+    path = url.removeprefix("sqlite:///")
+    try:
+        return path != url and not Path(path).exists()
+    except OSError:
+        return False
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown: without the password."""
+    if not url.startswith("postgres"):
+        return url
+    try:
+        password = urlsplit(url).password
+    except ValueError:
+        return "postgresql://..."
+    return url.replace(f":{password}@", ":***@", 1) if password else url
