@@ -18,6 +18,8 @@ from backstory.domain.ports import LogQuery, Program, Reader, Recovery
 from backstory.infrastructure.sql.statements import Ask, Exclusive
 
 _PAGE: Final = 2000
+#: States of a process that has ended, whether or not anybody has waited for it.
+_ENDED: Final = frozenset("ZXx")
 
 
 class Writer:
@@ -41,10 +43,11 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str:
-    """Return when a process started, as its system counts; a reused pid has another time."""
+    """Return when a process started, as its system counts; a reused pid has another time, one that ended none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
+        state, *facts = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return "" if state in _ENDED else facts[18]
+    except (OSError, ValueError, IndexError):
         return ""
 
 
@@ -89,7 +92,10 @@ def _check(reader: Reader, since: int) -> Program[int]:
     everything: Lineage = tuple((row.id, FOREVER) for row in rows)
     previous = genesis(reader.log_id)  # type: ignore[attr-defined]
     if since:
-        previous = (yield from reader.page(LogQuery(everything, since - 1, since)))[0].hash
+        before = yield from reader.page(LogQuery(everything, since - 1, since))
+        if not before:
+            raise _short(head.position, since)
+        previous = before[0].hash
     at = since
     while at < head.position:
         page = yield from reader.page(LogQuery(everything, at, head.position, limit=_PAGE))
@@ -100,5 +106,9 @@ def _check(reader: Reader, since: int) -> Program[int]:
                 )
             at, previous = event.position, event.hash
         if not page:
-            raise IntegrityError(f"the log ends at {at}, not at {head.position}", position=at, kind="gap")
+            raise _short(at, head.position)
     return head.position
+
+
+def _short(end: int, wanted: int) -> IntegrityError:
+    return IntegrityError(f"the log ends at position {end}, but it went to {wanted}", position=end, kind="gap")
