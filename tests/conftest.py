@@ -17,6 +17,7 @@ ENGINES = ("memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgr
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the campaigns of minutes as well")
+    parser.addoption("--kills", type=int, default=200, help="how many writers a long campaign kills on each engine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
