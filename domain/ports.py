@@ -75,6 +75,10 @@ class LogQuery(NamedTuple):
     versions: tuple[int, int] | None = None
 
 
+Held = tuple[int | None, bytes]
+"""A live value, `expires_us` and data: a plain tuple, for whole states have many and it is cheap to keep."""
+
+
 class Clock(Protocol):
     """Where times come from."""
 
@@ -128,8 +132,8 @@ class Reader(Protocol):
         """Return the live keys of a stream (expired ones too), sorted, at a position or now (None)."""
         ...
 
-    def whole(self, lineage: Lineage, position: int) -> Program[list[tuple[str, str, KeyHead]]]:
-        """Return (stream, key, head) of every live key of every stream, sorted, at a position."""
+    def whole(self, lineage: Lineage, position: int) -> Program[dict[str, dict[str, Held]]]:
+        """Return the live values of all streams at a position, by stream and key, in no order."""
         ...
 
     def streams(self, lineage: Lineage, position: int) -> Program[list[str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.commits import KeyHead
 from backstory.domain.events import MISSING, StoredEvent
-from backstory.domain.ports import Clock, Program, Reader
+from backstory.domain.ports import Clock, Held, Program, Reader
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
 from backstory.projections.points import At, resolve
 
@@ -90,10 +90,19 @@ class StateReader:
         """Return the whole state at a resolved point: values by stream and key."""
         whole = yield from self.reader.whole(self.lineage, at.position)
         state: dict[str, dict[str, Any]] = {}
-        for stream, key, head in whole:
-            if head.present(at.instant_us):
-                state.setdefault(stream, {})[key] = self.value(head)
+        for stream in sorted(whole):
+            values = self._values(whole[stream], at.instant_us)
+            if values:
+                state[stream] = values
         return state
+
+    def _values(self, held: Mapping[str, Held], instant_us: int) -> dict[str, Any]:
+        decode = self._decode
+        return {
+            key: decode(data)["value"]
+            for key, (expires_us, data) in sorted(held.items())
+            if expires_us is None or expires_us > instant_us
+        }
 
     def present_streams(self, as_of: object) -> Program[list[str]]:
         """Return the streams that hold a value at a point, sorted."""
@@ -103,7 +112,11 @@ class StateReader:
             if found is not None:
                 return found
         whole = yield from self.reader.whole(self.lineage, at.position)
-        return sorted({stream for stream, _, head in whole if head.present(at.instant_us)})
+        return sorted(
+            stream
+            for stream, held in whole.items()
+            if any(expires_us is None or expires_us > at.instant_us for expires_us, _ in held.values())
+        )
 
 
 State = dict[tuple[str, str], StoredEvent]

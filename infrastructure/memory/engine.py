@@ -14,7 +14,7 @@ from backstory.domain.commits import NEVER, Commit, KeyHead, Outcome
 from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import StoredEvent
 from backstory.domain.patterns import any_match
-from backstory.domain.ports import Clock, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step
+from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.programs import advance, drive
@@ -237,11 +237,15 @@ class MemoryEngine:
         return [(key, head) for key, head in heads if head.live]
 
     @_locked
-    def whole(self, lineage: Lineage, position: int) -> list[tuple[str, str, KeyHead]]:
-        """Return every live key of every stream."""
+    def whole(self, lineage: Lineage, position: int) -> dict[str, dict[str, Held]]:
+        """Return the live values of all streams."""
         branches = {branch for branch, _ in lineage}
-        streams = sorted({stream for branch, stream in self._keys if branch in branches})
-        return [(stream, key, head) for stream in streams for key, head in self._listing(lineage, stream, position, "")]
+        streams = {stream for branch, stream in self._keys if branch in branches}
+        return {stream: self._held(lineage, stream, position) for stream in streams}
+
+    def _held(self, lineage: Lineage, stream: str, position: int) -> dict[str, Held]:
+        heads = self._listing(lineage, stream, position, "")
+        return {key: (head.expires_us, head.data) for key, head in heads if head.data is not None}
 
     @_locked
     def streams(self, lineage: Lineage, position: int) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from backstory.domain.branches import FOREVER, BranchRow, Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.commits import NEVER, KeyHead
 from backstory.domain.events import StoredEvent
-from backstory.domain.ports import LogHead, LogQuery, Program, ProjectionInfo
+from backstory.domain.ports import Held, LogHead, LogQuery, Program, ProjectionInfo
 from backstory.infrastructure.sql.names import STATE, Names
 from backstory.infrastructure.sql.query import conditions
 from backstory.infrastructure.sql.statements import Ask, Exclusive
@@ -121,9 +121,9 @@ class SqlReader:
                     found[name] = _turned(last, nearer)
         return sorted((name, head) for name, head in found.items() if head.live)
 
-    def whole(self, lineage: Lineage, position: int) -> Program[list[tuple[str, str, KeyHead]]]:
-        """Return every live key of every stream."""
-        found: dict[tuple[str, str], KeyHead] = {}
+    def whole(self, lineage: Lineage, position: int) -> Program[dict[str, dict[str, Held]]]:
+        """Return the live values of all streams."""
+        found: dict[str, dict[str, Held | None]] = {}
         nearer: dict[str, list[tuple[Any, ...]]] = {}
         for branch, limit in lineage:
             ask = {"branch": branch, "position": min(limit, position)}
@@ -131,10 +131,10 @@ class SqlReader:
                 nearer.setdefault(stream, []).append(tuple(clear))
             for clears in nearer.values():
                 clears.sort()
-            for stream, name, *last in (yield Ask(self._q["last_of_branch"], ask)):
-                if (stream, name) not in found:
-                    found[stream, name] = _turned(last, nearer.get(stream, ()))
-        return [(stream, name, head) for (stream, name), head in sorted(found.items()) if head.live]
+            _take((yield Ask(self._q["last_of_branch"], ask)), nearer, found)
+        return {
+            stream: {name: held for name, held in keys.items() if held is not None} for stream, keys in found.items()
+        }
 
     # Streams and the log
 
@@ -296,6 +296,25 @@ def cleared_head(last: Last, clear: tuple[Any, ...]) -> KeyHead:
     if expires_us is None or expires_us > recorded_us:
         return KeyHead(cleared_version, position, False, None, None)
     return KeyHead(version, at, False, None, None)
+
+
+def _take(
+    rows: Iterable[tuple[Any, ...]],
+    nearer: Mapping[str, Sequence[tuple[Any, ...]]],
+    found: dict[str, dict[str, Held | None]],
+) -> None:
+    """Add what a branch's keys hold, None for nothing, where no nearer branch says: whole states' hot loop."""
+    for stream, name, version, at, kind, expires_us, data in rows:
+        keys = found.get(stream)
+        if keys is None:
+            keys = found[stream] = {}
+        if name in keys:
+            continue
+        if kind == SET_TYPE and stream not in nearer:
+            keys[name] = (expires_us, data)
+        else:
+            head = _turned((version, at, kind, expires_us, data), nearer.get(stream, ()))
+            keys[name] = None if head.data is None else (head.expires_us, head.data)
 
 
 def _turned(last: Any, clears: Iterable[tuple[Any, ...]]) -> KeyHead:
