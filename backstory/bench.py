@@ -81,7 +81,7 @@ def _reading(folder: Path, found: Rounds) -> None:
     url = _url(str(folder))
     with open_store(url) as store:
         writing.fill(store, events=_EVENTS, keys=_KEYS)
-        wanted = reading.places(_KEYS, each=1000, count=_READS)
+        wanted = reading.places(_KEYS, count=_READS)
         at = reading.points(_EVENTS, _KEYS, count=_READS)
         _note(found, "get", reading.current(store, wanted).figures("reads/s"))
         _note(found, "get as_of", reading.as_of(store, wanted, at).figures("reads/s"))

@@ -66,7 +66,7 @@ def _claims(table: Table, events: int) -> list[Claim]:
 
 def _contest(run: Run, path: Path, events: int) -> Table:
     count = run.scaled(20_000)
-    wanted = reading.places(events // 10, each=1000, count=count)
+    wanted = reading.places(events // 10, count=count)
     at = reading.points(events, events // 10, count=count)
     with backstory.open(f"sqlite:///{path}", read_only=True) as store:
         contenders = {

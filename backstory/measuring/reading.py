@@ -7,16 +7,18 @@ import time
 from collections.abc import Sequence
 
 from backstory.measuring.samples import Burst
-from backstory.measuring.workload import key, session
+from backstory.measuring.workload import KEYS_A_SCOPE, key, session
 from backstory.store import StateStore
 
 Place = tuple[str, str]
 
 
-def places(keys: int, *, each: int, count: int, seed: int = 1) -> list[Place]:
+def places(keys: int, *, count: int, seed: int = 1) -> list[Place]:
     """Return so many (scope, key) at random out of those that `fill` wrote."""
     draw = random.Random(seed)  # noqa: S311 - a workload, the same in every run
-    return [(session(number // each), key(number % each)) for number in draw.choices(range(keys), k=count)]
+    return [
+        (session(number // KEYS_A_SCOPE), key(number % KEYS_A_SCOPE)) for number in draw.choices(range(keys), k=count)
+    ]
 
 
 def points(events: int, keys: int, *, count: int, seed: int = 2) -> list[int]:

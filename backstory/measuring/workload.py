@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from typing import Any, Final
 
 PAYLOAD_BYTES: Final = 200
 """Length of each value's JSON text."""
+KEYS_A_SCOPE: Final = 1000
 _DISTINCT: Final = 256
+_AT_RANDOM: Final = 100
 
 
 def value(number: int) -> dict[str, Any]:
@@ -41,12 +44,15 @@ def key(number: int) -> str:
     return f"key-{number:04d}"
 
 
-def keys_of(events: int, keys: int, *, each: int) -> Iterator[tuple[str, list[str]]]:
-    """Yield (scope, keys) batches of `each` keys that write every key in turn until `events` are written.
+def batches_of(events: int, keys: int) -> Iterator[tuple[str, list[str]]]:
+    """Yield (scope, keys) batches: every key once, then keys at random until `events` are written.
 
-    `keys` and `events` are multiples of `each`.
+    A scope has `KEYS_A_SCOPE` keys; `keys` and `events` are multiples of it.
     """
-    scopes = keys // each
-    names = [key(number) for number in range(each)]
-    for batch in range(events // each):
-        yield session(batch % scopes), names
+    draw = random.Random(3)  # noqa: S311 - a workload, the same in every run
+    names = [key(number) for number in range(KEYS_A_SCOPE)]
+    for number in range(keys // KEYS_A_SCOPE):
+        yield session(number), names
+    for _ in range((events - keys) // _AT_RANDOM):
+        scope = session(draw.randrange(keys // KEYS_A_SCOPE))
+        yield scope, draw.sample(names, _AT_RANDOM)

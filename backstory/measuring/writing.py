@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from backstory.async_store import AsyncStateStore
 from backstory.measuring.samples import Burst
-from backstory.measuring.workload import key, keys_of, session, value, values
+from backstory.measuring.workload import batches_of, key, session, value, values
 from backstory.opening import open_async
 from backstory.store import StateStore
 
@@ -130,11 +130,11 @@ def in_transactions(store: StateStore, *, batches: int, size: int) -> Burst:
     return Burst(batches * size, time.perf_counter() - begun, calls)
 
 
-def fill(store: StateStore, *, events: int, keys: int, each: int = 1000) -> Burst:
-    """Write every key in turn, in batches of `each`, until there are so many events."""
+def fill(store: StateStore, *, events: int, keys: int) -> Burst:
+    """Write every key once, then keys at random in batches, until there are so many events."""
     payload = values()
     begun = time.perf_counter()
-    for batch, (scope, names) in enumerate(keys_of(events, keys, each=each)):
+    for batch, (scope, names) in enumerate(batches_of(events, keys)):
         mapping: dict[str, Any] = {name: payload[(batch + at) % len(payload)] for at, name in enumerate(names)}
         store.set_many(scope, mapping)
     return Burst(events, time.perf_counter() - begun)
