@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID, uuid4
 
 import pytest
-from eventsourcing.persistence import InfrastructureFactory
+from eventsourcing.persistence import InfrastructureFactory, StoredEvent
 from eventsourcing.tests import persistence as suites
 from eventsourcing.utils import Environment
 
@@ -160,7 +160,7 @@ class TestApplicationsBehindStateInSqlite(OnSqlite, StateFirst, suites.Applicati
 
     def test_insert_select(self) -> None:
         recorder = self.create_recorder()
-        stored = suites.StoredEvent("dog", 1, "topic", b"state")
+        stored = StoredEvent("dog", 1, "topic", b"state")
 
         assert [4] == recorder.insert_events([stored])
         assert [4] == [notification.id for notification in recorder.select_notifications(None, 10)]
@@ -180,7 +180,7 @@ class TestApplicationsBehindStateInPostgres(OnPostgres, StateFirst, suites.Appli
     def test_insert_select(self) -> None:
         recorder = self.create_recorder()
 
-        assert [4] == recorder.insert_events([suites.StoredEvent("dog", 1, "topic", b"state")])
+        assert [4] == recorder.insert_events([StoredEvent("dog", 1, "topic", b"state")])
         assert [4] == [notification.id for notification in recorder.select_notifications(None, 10)]
 
     def test_insert_subscribe(self) -> None:
