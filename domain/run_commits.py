@@ -82,7 +82,11 @@ def commits_of(
 
 
 class _Hopeful:
-    """Makes the commits of a run that is thought to be new."""
+    """Makes the commits of a run that is thought to be new.
+
+    Each expects the version that those before it leave. That proves something only as long as none was in vain:
+    somebody else's events may be as many.
+    """
 
     def __init__(self, drafts: RunDrafts, batch: Callable[[], int]) -> None:
         self._drafts = drafts
@@ -90,6 +94,7 @@ class _Hopeful:
         self._group = -1
         self._since = 0
         self._version = 0
+        self._in_vain = False
 
     def commit(self, index: int, drafts: list[Draft], *, last: bool) -> MessageCommit:
         """Return the commit of the next message."""
@@ -104,9 +109,8 @@ class _Hopeful:
         self._version += len(written)
 
         def decide(view: View) -> Decision:
-            if view.version(stream) != version:
-                return Decision((), Verdict.IN_VAIN)
-            return Decision(written, Verdict.NEW)
+            self._in_vain = self._in_vain or view.version(stream) != version
+            return Decision((), Verdict.IN_VAIN) if self._in_vain else Decision(written, Verdict.NEW)
 
         needs = Needs(streams=(stream,), event_ids=self._causes(message, first=version == 0))
         return MessageCommit(Commit(self._drafts.target.branch, (), decide, needs), index, last, _size(written))
