@@ -143,6 +143,7 @@ def test_every_state_write_is_caused_by_the_event_that_brought_it() -> None:
         ("[" * 100_000, "[" * 100_000, False),
         ("Error: no such flight", "Error: no such flight", True),
         ("error: lower case", "error: lower case", False),
+        ("No Error", "No Error", False),
         ([{"type": "text", "text": '{"a":'}, {"type": "text", "text": "1}"}], {"a": 1}, False),
         ([{"type": "text", "text": "Error"}], [{"type": "text", "text": "Error"}], True),
         ([{"type": "image"}], [{"type": "image"}], False),
