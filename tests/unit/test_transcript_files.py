@@ -56,7 +56,7 @@ def test_lines_are_read_even_where_the_first_two_are_broken() -> None:
     assert told(f"{A[:30]}\n{B[:40]}\n{C}\n") == [(1, None), (2, None), (3, "C")]
 
 
-@pytest.mark.parametrize("first", [A, "{broken", "", "garbage", '{"run_id": "Z", "messages": ['])
+@pytest.mark.parametrize("first", [A, "{broken", "garbage", '{"run_id": "Z", "messages": ['])
 def test_lines_are_read_one_at_a_time(first: str) -> None:
     file = io.BytesIO(f"{first}\n{B}\n{C}\n".encode())
     runs = read_runs(file, stem="file")
