@@ -18,6 +18,9 @@ from backstory.domain.events import StoredEvent
 
 _HEADER: Final = struct.Struct(">QIQqqBI8I")
 _ABSENT: Final = 0xFFFFFFFF
+#: The same header where correlation, causes, actor and extra are absent, as in most events.
+_PLAIN_HEADER: Final = struct.Struct(">QIQqqBI3I16sI")
+_FOUR_ABSENT: Final = struct.pack(">4I", *[_ABSENT] * 4)
 _sha256 = hashlib.sha256
 
 
@@ -48,6 +51,23 @@ def link(  # noqa: PLR0917 - the hot path: one argument a stored part, no packin
     """Return the hash of an event with these stored parts, chained to `previous`."""
     stream_bytes = stream.encode()
     kind_bytes = kind.encode()
+    if key is not None and correlation is None and causes is None and actor is None and extra is None:
+        key_bytes = key.encode()
+        plain = _PLAIN_HEADER.pack(
+            position,
+            branch,
+            version,
+            recorded_us,
+            -1 if expires_us is None else expires_us,
+            form,
+            cipher_key,
+            len(stream_bytes),
+            len(kind_bytes),
+            len(key_bytes),
+            _FOUR_ABSENT,
+            len(data),
+        )
+        return _sha256(b"".join((previous, plain, event_id, stream_bytes, kind_bytes, key_bytes, data))).digest()
     key_bytes = None if key is None else key.encode()
     header = _HEADER.pack(
         position,

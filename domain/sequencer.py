@@ -109,12 +109,15 @@ def sequence(commits: Sequence[Commit], facts: Facts, clock_us: int) -> Batch:
 class _Writer:
     """The running state of one group."""
 
-    __slots__ = ("batch", "facts", "hash", "live", "now_us", "position", "watched")
+    __slots__ = ("add", "batch", "events", "facts", "hash", "live", "now_us", "position", "versions", "watched")
 
     def __init__(self, facts: Facts, now_us: int, batch: Batch) -> None:
         self.facts = facts
         self.now_us = now_us
         self.batch = batch
+        self.add = batch.rows.append
+        self.events = facts.events
+        self.versions = facts.versions
         self.position = facts.head.position
         self.hash = facts.head.hash
         self.watched = bool(facts.keys or facts.listings)
@@ -185,25 +188,38 @@ class _Writer:
             own.add(draft.event_id)
 
     def _place(self, branch: int, draft: Draft) -> StoredEvent:
-        facts = self.facts
-        (event_id, stream, kind, data, key, expires_us, correlation, causes, actor, extra, form, given, cleared, _) = (
-            draft
-        )
-        if given and (first := facts.events.get(event_id)) is not None:
+        (
+            event_id,
+            stream,
+            kind,
+            data,
+            key,
+            expires_us,
+            correlation,
+            causes,
+            actor,
+            extra,
+            form,
+            given,
+            cleared,
+            chosen,
+        ) = draft
+        if given and (first := self.events.get(event_id)) is not None:
             return first
         if causes is not None and correlation is None:
-            root = facts.events[causes[:16]]
+            root = self.events[causes[:16]]
             correlation = root.correlation or b"u" + root.event_id
         at = (branch, stream)
-        last = facts.versions[at]
-        version = last + 1 if draft.version is None else draft.version
+        last = self.versions[at]
+        version = last + 1 if chosen is None else chosen
         position = self.position + 1
+        now_us = self.now_us
         digest = link(
             self.hash,
             position,
             branch,
             version,
-            self.now_us,
+            now_us,
             expires_us,
             form,
             0,
@@ -217,7 +233,7 @@ class _Writer:
             extra,
             data,
         )
-        row = StoredEvent(
+        parts = (
             position,
             branch,
             stream,
@@ -225,7 +241,7 @@ class _Writer:
             event_id,
             kind,
             key,
-            self.now_us,
+            now_us,
             expires_us,
             correlation,
             causes,
@@ -236,13 +252,14 @@ class _Writer:
             data,
             digest,
         )
-        facts.versions[at] = version if version > last else last
-        if facts.free:
-            facts.free.discard((branch, stream, version))
+        row = tuple.__new__(StoredEvent, parts)  # without the call in between: this runs for every event
+        self.versions[at] = version if version > last else last  # noqa: FURB136 - a call less
+        if self.facts.free:
+            self.facts.free.discard((branch, stream, version))
         self.position = position
         self.hash = digest
-        facts.events[event_id] = row
-        self.batch.rows.append(row)
+        self.events[event_id] = row
+        self.add(row)
         if cleared is not None:
             self.batch.cleared.append((row, cleared))
         if self.watched:
