@@ -60,7 +60,7 @@ class NewNames:
     """The numbers that one transaction looks up or gives; `keep` them when it has committed."""
 
     def __init__(self, names: Names, queries: Mapping[str, str]) -> None:
-        self._names = names
+        self.settled: Final = names
         self._q = queries
         self._streams: dict[tuple[int, str], int] = {}
         self._keys: dict[tuple[int, int, str], int] = {}
@@ -68,15 +68,15 @@ class NewNames:
 
     def known_stream(self, branch: int, name: str) -> int | None:
         """Return a stream's number if this process or transaction knows it."""
-        return self._names.streams.get((branch, name)) or self._streams.get((branch, name))
+        return self.settled.streams.get((branch, name)) or self._streams.get((branch, name))
 
     def known_key(self, stream: int, kind: int, name: str) -> int | None:
         """Return a key's number if this process or transaction knows it."""
-        return self._names.keys.get((stream, kind, name)) or self._keys.get((stream, kind, name))
+        return self.settled.keys.get((stream, kind, name)) or self._keys.get((stream, kind, name))
 
     def known_type(self, name: str) -> int | None:
         """Return a type's number if this process or transaction knows it."""
-        return self._names.types.get(name) or self._types.get(name)
+        return self.settled.types.get(name) or self._types.get(name)
 
     def stream(self, branch: int, name: str) -> Program[int]:
         """Return a stream's number, given now if need be."""
@@ -112,7 +112,7 @@ class NewNames:
 
     def keep(self) -> None:
         """Remember the numbers for ever: the transaction has committed."""
-        names = self._names
+        names = self.settled
         for known, new in ((names.streams, self._streams), (names.keys, self._keys)):
             if len(known) + len(new) > _MOST:
                 known.clear()

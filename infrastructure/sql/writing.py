@@ -44,23 +44,25 @@ def rows_of(batch: Batch, names: NewNames) -> Program[Rows]:
     """Return a batch's rows, giving numbers to new names on the way."""
     rows = Rows()
     cleared = {row.position: keys for row, keys in batch.cleared}
-    known_stream, known_key, known_type = names.known_stream, names.known_key, names.known_type
+    add = rows.events.append
+    settled = names.settled  # most names are; asking there first spares calls
+    streams, keys, types = settled.streams, settled.keys, settled.types
     for row in batch.rows:
-        stream = known_stream(row.branch, row.stream)
+        stream = streams.get((row[1], row[2])) or names.known_stream(row[1], row[2])
         if stream is None:
             yield from _meet(batch, names)
             stream = yield from names.stream(row.branch, row.stream)
-        kind = known_type(row.type) or (yield from names.type(row.type))
+        kind = types.get(row[5]) or (yield from names.type(row[5]))
         key = None
         if row.key is not None:
             sort = STATE if row.type in _STATE_TYPES else OTHER
-            key = known_key(stream, sort, row.key)
+            key = keys.get((stream, sort, row.key)) or names.known_key(stream, sort, row.key)
             if key is None:
                 yield from _meet(batch, names)
                 key = yield from names.key(stream, sort, row.key)
-        rows.events.append((*row[:2], stream, row[3], row[4], kind, key, *row[7:]))
+        add((row[0], row[1], stream, row[3], row[4], kind, key, *row[7:]))
         if row.type == STATE_SET:
-            rows.state[stream, key] = (row.position, row.expires_us)  # type: ignore[index]
+            rows.state[stream, key] = (row[0], row[8])  # type: ignore[index]
         elif row.type == STATE_DELETED:
             rows.state[stream, key] = None  # type: ignore[index]
         elif row.type in {SCOPE_CLEARED, STATE_EXPIRED}:
