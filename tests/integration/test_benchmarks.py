@@ -1,0 +1,51 @@
+"""The benchmarks: they run from end to end, and write what the documents say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.contest import Claim, Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_a_run_writes_every_sample_and_says_whether_targets_were_met(tmp_path: Path) -> None:
+    output = tmp_path / "result.json"
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--rounds", "1", "--rows", "3", "-o", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    document = json.loads(output.read_text(encoding="utf-8"))
+
+    assert done.returncode in {0, 1}, done.stderr
+    assert "targets met" in done.stdout
+    (row,) = document["rows"]
+    assert {"ours", "raw, one insert", "eventsourcing, save"} <= {figure["who"] for figure in row["figures"]}
+    assert all(1 == len(figure["samples"]) for figure in row["figures"])
+    assert (0 if all(claim["met"] for claim in row["claims"]) else 1) == done.returncode
+    assert {"commit", "fsync", "machine", "versions"} <= document.keys()
+
+
+def test_contenders_take_turns_and_each_round_begins_with_another(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def contender(name: str) -> dict[str, float]:
+        order.append(name)
+        return {"events/s": float(len(order))}
+
+    run = Run(tmp_path, "quick", 2)
+    table = run.contest("row", {name: lambda _, name=name: contender(name) for name in "ab"}, warm_up=False)  # type: ignore[misc]
+
+    assert ["a", "b", "b", "a"] == order
+    assert (1.0, 4.0) == table.of("a", "events/s").samples
+    assert (0.5, 4 / 3) == table.ratios("a", "b", "events/s")
+
+
+@pytest.mark.parametrize(("sense", "met"), [("at least", True), ("at most", False)])
+def test_a_claim_is_judged_by_the_median_of_its_rounds(sense: str, met: bool) -> None:
+    claim = Claim("ours / theirs", (0.1, 0.7, 0.9), sense, 0.6)  # type: ignore[arg-type]
+
+    assert met == claim.met
