@@ -21,7 +21,7 @@ Name = Annotated[str, Argument(metavar="NAME", help="The branch.")]
 @command(app, "fork")
 def fork(
     session: Session,
-    name: Annotated[str | None, Argument(metavar="[NAME]", help="What to call it; one is made up if left out.")] = None,
+    name: Annotated[str | None, Argument(metavar="NAME", help="What to call it; one is made up if left out.")] = None,
     *,
     as_of: AsOf = None,
 ) -> None:

@@ -11,7 +11,7 @@ from backstory.cli import values
 from backstory.cli.commands import command
 from backstory.cli.failures import Exit
 from backstory.cli.progress import progress_bar
-from backstory.cli.render import field
+from backstory.cli.render import counted, field
 from backstory.cli.session import Session
 from backstory.domain.ports import ProjectionInfo
 
@@ -35,8 +35,9 @@ def verify(
             session.out.line(
                 session.out.paint(f"{problem.position:>5}  {problem.kind}  {field(problem.message)}", "red")
             )
-        verdict = "all is whole" if report.ok else f"{len(report.problems)} problems"
-        session.out.line(f"{report.events} events checked, {verdict}; head {report.head}, hash {report.head_hash}")
+        verdict = "all is whole" if report.ok else counted(len(report.problems), "problem")
+        checked = f"{counted(report.events, 'event')} checked, {verdict}"
+        session.out.line(f"{checked}; head {report.head}, hash {report.head_hash}")
     return Exit.DONE if report.ok else Exit.DAMAGED
 
 
@@ -58,13 +59,13 @@ def stats(session: Session) -> None:
 
 def _print_projections(session: Session, found: tuple[ProjectionInfo, ...]) -> None:
     for info in found:
-        session.out.line(f"projection  {field(info.name)}: {info.rows} rows, checkpoint {info.checkpoint}")
+        session.out.line(f"projection  {field(info.name)}: {counted(info.rows, 'row')}, checkpoint {info.checkpoint}")
 
 
 @command(app, "rebuild")
 def rebuild(
     session: Session,
-    projection: Annotated[str | None, Argument(metavar="[PROJECTION]", help="Which one; left out: all.")] = None,
+    projection: Annotated[str | None, Argument(metavar="PROJECTION", help="Which one; left out: all.")] = None,
 ) -> None:
     """Drop a projection and build it again from the events. Exit code 1: there is none of this name."""
     with session.open(write=True) as store:

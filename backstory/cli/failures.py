@@ -96,9 +96,14 @@ def exit_code(error: BackstoryError) -> Exit:
 
 def described(error: BackstoryError) -> dict[str, Any]:
     """Return an error as `--json` prints it: class, message, hint, and its facts."""
-    facts = {name: _fact(value) for name, value in vars(error).items() if name not in {"message", "hint"}}
-    return {"error": type(error).__name__, "message": error.message, "hint": error.hint, **facts}
+    facts = {"error": type(error).__name__, "message": error.message, "hint": error.hint, **vars(error)}
+    return {name: _fact(value) for name, value in facts.items()}
 
 
 def _fact(value: object) -> object:
-    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
+    return value if value is None or isinstance(value, (bool, int, float)) else unicode(str(value))
+
+
+def unicode(text: str) -> str:
+    """Return text that can be encoded: bytes of an argument that are no UTF-8 as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -17,7 +17,7 @@ from backstory.cli.commands import command
 from backstory.cli.failures import Exit, UsageError
 from backstory.cli.output import to_stderr
 from backstory.cli.progress import progress_bar
-from backstory.cli.render import field
+from backstory.cli.render import counted, field
 from backstory.cli.session import Session
 from backstory.domain.errors import shown
 from backstory.importing import ImportReport
@@ -63,13 +63,9 @@ def _report(report: ImportReport, seconds: float) -> dict[str, Any]:
 
 
 def _summary(report: ImportReport, seconds: float) -> str:
-    done = f"imported {_count(report.runs, 'run')}, {_count(report.events, 'event')} in {seconds:.3f} s"
-    rest = f"{report.skipped} known already, {_count(len(report.errors), 'error')}"
+    done = f"imported {counted(report.runs, 'run')}, {counted(report.events, 'event')} in {seconds:.3f} s"
+    rest = f"{report.skipped} known already, {counted(len(report.errors), 'error')}"
     return f"{done} ({_rate(report, seconds)} events/s); {rest}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 @contextmanager

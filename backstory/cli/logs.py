@@ -14,10 +14,10 @@ from typer import Argument, Option, Typer
 
 from backstory.cli import values
 from backstory.cli.commands import command
-from backstory.cli.failures import OutputError, UsageError
+from backstory.cli.failures import OutputError, UsageError, unicode
 from backstory.cli.options import ExpectVersion, Given, ScopeArgument, Wanted
 from backstory.cli.output import to_json
-from backstory.cli.render import SHORT, event_line, event_lines, field
+from backstory.cli.render import SHORT, counted, event_line, event_lines, field
 from backstory.cli.session import Session
 from backstory.domain.errors import InvalidPointError, shown
 from backstory.domain.events import Event, RecordedEvent
@@ -67,7 +67,7 @@ def tail(
     ] = None,
     full: Full = False,
 ) -> None:
-    """Show the last events of the log, and with --follow those that come, until Ctrl-C."""
+    """Show the last events of the log. With --follow also those that come, until Ctrl-C."""
     filters: dict[str, Any] = {"scope": scope, "types": type_ or None, "correlation_id": correlation_id}
     start = values.optional_point(since)
     with session.open() as store:
@@ -118,7 +118,7 @@ def append(
     scope: ScopeArgument,
     type_: Annotated[str, Argument(metavar="TYPE", help="Dotted, in the past tense: `order.placed`.")],
     data: Annotated[
-        str, Argument(metavar="[DATA]", help="JSON; `@file` reads a file, `-` standard input; null if left out.")
+        str, Argument(metavar="DATA", help="JSON; `@file` reads a file, `-` standard input; null if left out.")
     ] = "null",
     *,
     given: Given,
@@ -166,9 +166,9 @@ def export(
             return
         count = _write(output, events)
     if session.out.json:
-        session.out.value({"file": output, "events": count})
+        session.out.value({"file": unicode(output), "events": count})
     else:
-        session.out.line(f"wrote {count} event{'' if count == 1 else 's'} to {field(output)}")
+        session.out.line(f"wrote {counted(count, 'event')} to {field(output)}")
 
 
 def _write(path: str, events: Iterable[RecordedEvent]) -> int:

@@ -53,7 +53,7 @@ def _sides(of: Change | Difference) -> dict[str, Any]:
 def diff(
     session: Session,
     from_: Annotated[str, Argument(metavar="FROM", help="A position, an ISO time with a zone, or an event id.")],
-    to: Annotated[str | None, Argument(metavar="[TO]", help="Another such point; by default the log's end.")] = None,
+    to: Annotated[str | None, Argument(metavar="TO", help="Another such point; by default the log's end.")] = None,
     *,
     scope: Annotated[str | None, Option("--scope", metavar="SCOPE", help="Only this scope.")] = None,
 ) -> None:

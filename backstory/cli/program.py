@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Final
+from functools import cache
+from typing import Annotated, Any, Final
 
 import typer
 from typer.main import get_command
@@ -77,7 +78,7 @@ def run(arguments: list[str]) -> int:
     """Run the program and return its exit code."""
     json = "--json" in arguments
     try:
-        return int(get_command(app).main(arguments, prog_name="backstory", standalone_mode=False) or Exit.DONE)
+        return int(_commands().main(arguments, prog_name="backstory", standalone_mode=False) or Exit.DONE)
     except _MISUSE as error:
         tell(UsageError(str(_words(error))), json=json)
         return Exit.USAGE
@@ -90,6 +91,11 @@ def run(arguments: list[str]) -> int:
             raise
         tell(FaultError(error), json=json)
         return Exit.FAULT
+
+
+@cache
+def _commands() -> Any:
+    return get_command(app)
 
 
 def _words(error: Exception) -> str:

@@ -23,6 +23,11 @@ def field(text: str) -> str:
     return safe(text)
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with what it counts, such as `1 key` or `2 keys`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def short(value: Any, *, limit: int | None = SHORT) -> str:
     """Return a value as one line of JSON, cut to `limit` characters."""
     text = "(none)" if value is MISSING else safe(to_json(value).decode())

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from backstory.cli.failures import unicode
 from backstory.cli.output import Output
 from backstory.domain.errors import ConfigError, StoreUnavailableError
 from backstory.infrastructure.configuration import load_toml
@@ -89,7 +90,7 @@ def _is_absent(url: str) -> bool:
 def shown_url(url: str) -> str:
     """Return a URL as it may be shown: without the password."""
     if not url.startswith("postgres"):
-        return url
+        return unicode(url)
     try:
         password = urlsplit(url).password
     except ValueError:

@@ -19,7 +19,7 @@ from backstory.cli.options import (
     ScopeArgument,
     Text,
 )
-from backstory.cli.render import field, short
+from backstory.cli.render import counted, field, short
 from backstory.cli.session import Session, shown_url
 from backstory.domain.events import RecordedEvent
 
@@ -140,7 +140,7 @@ def increment(
     *,
     by: Annotated[str, Option("--by", metavar="NUMBER", help="How much; may be negative.")] = "1",
 ) -> None:
-    """Add to a number, atomically, and print it; an absent key counts as 0."""
+    """Add to a number, and print it. Atomic; an absent key counts as 0."""
     amount = values.value(by)
     with session.open(write=True, create=True) as store:
         session.out.value(store.increment(scope, key, amount, **given.context))
@@ -215,7 +215,7 @@ def _print_count(session: Session, done: str, count: int) -> None:
     if session.out.json:
         session.out.value({done: count})
     else:
-        session.out.line(f"{done} {count} key{'' if count == 1 else 's'}")
+        session.out.line(f"{done} {counted(count, 'key')}")
 
 
 Source = Annotated[str, Argument(metavar="SOURCE", help="The scope to take from.")]

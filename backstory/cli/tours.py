@@ -20,7 +20,7 @@ def demo(
     *,
     keep: Annotated[bool, Option("--keep", help="Put the new store here, not among the temporary files.")] = False,
 ) -> int | None:
-    """Show in a minute what a run's backstory tells: a mistake, what it changed, and who made it."""
+    """Tour a recorded run in a minute. A mistake, where it came from, what it changed."""
     from backstory.demo.tour import tour
 
     return tour(session, keep=keep)

@@ -23,13 +23,13 @@ KEPT: Final = "backstory-demo.db"
 
 
 def tour(session: Session, *, keep: bool) -> int:
-    """Give the tour; return the first exit code of a step that is not 0."""
+    """Give the tour, up to the first step that fails; return its exit code."""
     guide = _Guide(session, _store(session.options.store, keep=keep))
-    guide.show(opening())
+    if not guide.show(opening()):
+        return guide.end()
     with open_store(guide.url, create=False, read_only=True) as store:
         script = list(steps(store))
-    for step in script:
-        guide.show(step)
+    all(guide.show(step) for step in script)
     return guide.end()
 
 
@@ -67,35 +67,34 @@ class _Guide:
         self._code = 0
         if not self._out.json:
             self._say("Every command below can be typed as it stands, after this:")
-            for line in _preparations(url):
+            for line in preparations(url):
                 self._out.line(f"$ {line}")
 
     def _say(self, text: str) -> None:
         self._out.line(self._out.paint(f"# {text}", "bold"))
 
-    def show(self, step: Step) -> None:
-        """Run a step's command, and show what it says."""
+    def show(self, step: Step) -> bool:
+        """Run a step's command and show what it says; return whether it succeeded."""
         if self._out.json:
             self._record(step)
-            return
-        self._out.line()
-        self._say(step.title)
-        self._out.line(f"$ {step.command}")
-        self._out.flush()
-        self._code = self._code or run([*self._globals, *step.arguments])
+        else:
+            self._out.line()
+            self._say(step.title)
+            self._out.line(f"$ {step.command}")
+            self._out.flush()
+            self._code = run([*self._globals, *step.arguments])
+        return not self._code
 
     def _record(self, step: Step) -> None:
         caught = io.BytesIO()
         stream = io.TextIOWrapper(caught, encoding="utf-8")
         with contextlib.redirect_stdout(stream):
-            code = run([*self._globals, "--json", *step.arguments])
-        lines = caught.getvalue().splitlines()
-        output = [json.loads(line) for line in lines]
-        self._shown.append({"title": step.title, "command": step.command, "exit_code": code, "output": output})
-        self._code = self._code or code
+            self._code = run([*self._globals, "--json", *step.arguments])
+        output = [json.loads(line) for line in caught.getvalue().splitlines()]
+        self._shown.append({"title": step.title, "command": step.command, "exit_code": self._code, "output": output})
 
     def end(self) -> int:
-        """Say where the store is, and return the exit code of the tour."""
+        """Say where the store is, and return the exit code of the last step."""
         if self._out.json:
             self._out.value({"store": shown_url(self.url), "steps": self._shown})
         else:
@@ -104,7 +103,7 @@ class _Guide:
         return self._code
 
 
-def _preparations(url: str) -> Iterator[str]:
+def preparations(url: str) -> Iterator[str]:
     """Yield what a shell must be told before the commands of the tour mean this program and this store."""
     here = Path(sys.executable).parent
     if (here / "backstory").exists() and shutil.which("backstory") != str(here / "backstory"):
