@@ -260,6 +260,35 @@ def test_a_run_that_was_cut_off_just_there_is_completed_by_a_version_that_ends_t
     assert_imported(store, "r1", TRIP[:4])
 
 
+def test_an_import_counts_what_it_wrote_where_another_finished_its_run(
+    store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(lines(tmp_path / "runs.jsonl", run("r1")))
+    monkeypatch.setattr(import_work, "_MOST_COMMITS", 3)
+    others: list[ImportReport] = []
+
+    def overtake(_done: int, _size: int) -> None:
+        if not others:
+            others.append(store.import_runs(path))
+
+    report = store.import_runs(path, progress=overtake)
+
+    assert (report.runs, report.skipped, others[0].runs) == (1, 0, 1)
+    assert report.events + others[0].events == store.position()
+    assert_imported(store, "r1", TRIP)
+
+
+def test_what_a_file_says_of_a_run_last_is_what_stays(
+    store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.import_runs(str(lines(tmp_path / "runs.jsonl", run("r1"))))
+    monkeypatch.setattr(import_work, "_MOST_COMMITS", 3)
+    path = lines(tmp_path / "runs.jsonl", run("r1", reward=0), run("r2"), run("r1", reward=1), run("r3"))
+
+    assert store.import_runs(str(path)).errors == []
+    assert store.get("session:r1", "run") == {"reward": 1}
+
+
 # -- What differs from what is recorded
 
 

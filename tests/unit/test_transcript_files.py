@@ -85,6 +85,7 @@ def test_a_bare_list_of_messages_is_named_by_the_file_and_its_line() -> None:
     assert told(f"{A}\n{BARE}\n{BARE}") == [(1, "A"), (2, "file-2"), (3, "file-3")]
     assert told("\n" + json.dumps([user(), assistant("hi")], indent=2)) == [(2, "file-2")]
     assert told(f"[\n{BARE},\n{BARE}]") == [(2, "file-2"), (3, "file-3")]
+    assert told(f"[\n{BARE}, {BARE},\n{BARE}]") == [(2, "file-2"), (2, "file-2-2"), (3, "file-3")]
     assert told(f"[{BARE}, {BARE}, {A}, {BARE}]\n{BARE}") == [
         (1, "file-1"),
         (1, "file-1-2"),
