@@ -283,7 +283,7 @@ def test_what_a_file_says_of_a_run_last_is_what_stays(
 ) -> None:
     store.import_runs(str(lines(tmp_path / "runs.jsonl", run("r1"))))
     monkeypatch.setattr(import_work, "_MOST_COMMITS", 3)
-    path = lines(tmp_path / "runs.jsonl", run("r1", reward=0), run("r2"), run("r1", reward=1), run("r3"))
+    path = lines(tmp_path / "runs.jsonl", run("r1", reward=0), run("r1", reward=1), run("r2"))
 
     assert store.import_runs(str(path)).errors == []
     assert store.get("session:r1", "run") == {"reward": 1}
