@@ -5,6 +5,7 @@ Made from `async_store.py` by `tools/unasync.py`: change that one.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -299,9 +300,17 @@ class StateStore(StateOperations):
     # Import and care
 
     def import_runs(
-        self, path: str, *, format: str = "openai-chat", progress: Callable[[int, int], None] | None = None
+        self,
+        path: str | os.PathLike[str],
+        *,
+        format: str = "openai-chat",
+        progress: Callable[[int, int], None] | None = None,
     ) -> ImportReport:
-        """Import recorded agent runs (JSON or JSONL); idempotent. `progress(bytes done, bytes in all)`."""
+        """Import recorded agent runs (JSON or JSONL) with their causes and state; again, it adds only what is new.
+
+        What cannot be read is in the report with its line, and the rest goes on. `progress` gets the bytes done and
+        the bytes in all. Raises `NotFoundError` for a file that is not there.
+        """
         return import_runs(self._core, self._runner, path, format=format, progress=progress)
 
     def verify(self, *, since: Point = 0, progress: Progress | None = None) -> VerificationReport:
