@@ -65,7 +65,7 @@ def raw(path: Path, sql: str, position: int, *, decode: bool = False) -> Burst:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
     try:
         begun = time.perf_counter()
-        rows = connection.execute(sql, (position,)).fetchall()
+        rows: list[Any] = connection.execute(sql, (position,)).fetchall()
         if decode:
             state: dict[str, dict[str, Any]] = {}
             for scope, key, data in rows:
