@@ -54,6 +54,10 @@ class StateReader:
             if head.expires_us is not None and not head.present((yield from self.now_us())):
                 return MISSING
             return self.value(head)
+        return (yield from self._get_at(stream, key, as_of))
+
+    def _get_at(self, stream: str, key: str, as_of: object) -> Program[Any]:
+        """Return a key's value at a point, or `MISSING`."""
         if type(as_of) is int and 0 <= as_of <= self._reached:
             # The log never shrinks: a position once seen is one for ever, and needs no question.
             head = yield from self.reader.key_head(self.lineage, stream, key, as_of)

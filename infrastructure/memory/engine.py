@@ -15,7 +15,7 @@ from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import StoredEvent
 from backstory.domain.patterns import any_match
 from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step
-from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
+from backstory.domain.sequencer import STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.programs import advance, drive
 from backstory.infrastructure.waiting import Signal
@@ -401,19 +401,13 @@ def _set_head(row: StoredEvent) -> KeyHead:
 
 
 def _matches(row: StoredEvent, query: LogQuery) -> bool:
-    if not any(row.branch == branch and row.position <= limit for branch, limit in query.lineage):
-        return False
-    if query.types is not None and not any_match(query.types, row.type):
-        return False
-    if query.key is not None and row.key != query.key:
-        return False
-    if query.format is not None and row.format != query.format:
-        return False
-    if query.versions is not None and not query.versions[0] < row.version <= query.versions[1]:
-        return False
-    if query.actor is not None and row.actor != query.actor:
-        return False
-    return query.correlation is None or (row.correlation or b"u" + row.event_id) == query.correlation
-
-
-__all__ = ["SCOPE_CLEARED", "MemoryEngine"]
+    versions = query.versions
+    return (
+        any(row.branch == branch and row.position <= limit for branch, limit in query.lineage)
+        and (query.types is None or any_match(query.types, row.type))
+        and query.key in {None, row.key}
+        and query.actor in {None, row.actor}
+        and query.format in {None, row.format}
+        and query.correlation in {None, row.correlation or b"u" + row.event_id}
+        and (versions is None or versions[0] < row.version <= versions[1])
+    )

@@ -14,7 +14,7 @@ from uuid import uuid4
 import apsw
 
 from backstory.domain.commits import Commit, Outcome
-from backstory.domain.errors import BackstoryError, IntegrityError, StoreClosedError, StoreUnavailableError
+from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.ports import Clock, Program, Recovery, Step
 from backstory.domain.sequencer import Batch
 from backstory.infrastructure.appending import Memory, append
@@ -52,7 +52,6 @@ class SqliteEngine(SqlReader):
         self._memory = Memory()
         self._write_lock = threading.Lock()
         self._idle: deque[apsw.Connection] = deque()
-        self._all: list[apsw.Connection] = []
         self._executor: ThreadPoolExecutor | None = None
         self._new: NewNames | None = None
         self._writer = Writer(uuid4().hex)
@@ -72,7 +71,6 @@ class SqliteEngine(SqlReader):
         except BaseException:
             connection.close()
             raise
-        self._all.append(connection)
         return connection
 
     # Reading
@@ -93,6 +91,8 @@ class SqliteEngine(SqlReader):
             raise named(error, "read", self._path) from error
         finally:
             self._idle.append(connection)
+            if self._closed:
+                self._close_idle()
 
     def advance(self, program: Program[Any], request: Any) -> Step:
         """Answer requests in the caller's thread."""
@@ -160,7 +160,6 @@ class SqliteEngine(SqlReader):
         try:
             self._write.execute("ROLLBACK")
         except apsw.Error:
-            self._all.remove(self._write)
             self._write.close(force=True)
             self._write = self._connect()
 
@@ -239,7 +238,16 @@ class SqliteEngine(SqlReader):
         self._signal.wake()
         if self._executor is not None:
             self._executor.shutdown(wait=True)
-        for connection in self._all:
+        self._close_idle()
+        self._write.close(force=True)
+
+    def _close_idle(self) -> None:
+        """Close the reading connections that nobody uses; who uses one closes it when done."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return
             connection.close(force=True)
 
     def _leave(self) -> None:
@@ -254,6 +262,3 @@ class SqliteEngine(SqlReader):
     async def close_async(self) -> None:
         """Close every connection without blocking the event loop."""
         await asyncio.to_thread(self.close)
-
-
-__all__ = ["IntegrityError", "SqliteEngine", "StoreUnavailableError"]
