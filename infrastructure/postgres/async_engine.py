@@ -15,7 +15,7 @@ from backstory.domain.errors import StoreClosedError
 from backstory.domain.ports import Clock, Engine, Program, Step
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.postgres.base import LastRound, PostgresBase
-from backstory.infrastructure.postgres.connections import LOST, POOL, adapt, named, session_settings
+from backstory.infrastructure.postgres.connections import LOST, POOL, adapt, ends_session, named, session_settings
 from backstory.infrastructure.postgres.statements import placeholders
 from backstory.infrastructure.programs import Round, advance_async, drive_async
 from backstory.infrastructure.sql.statements import Ask, Exclusive
@@ -23,6 +23,8 @@ from backstory.infrastructure.waiting import Signal
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 _LISTEN_S = 5.0
+#: How long the pool tries by itself: who reads tries again at once, without the pool's growing pauses.
+_TRY_S = 0.2
 
 
 class AsyncPostgresEngine(PostgresBase):
@@ -81,7 +83,7 @@ class AsyncPostgresEngine(PostgresBase):
                     self._url,
                     min_size=1,
                     max_size=self._settings.pool_size,
-                    timeout=self._settings.reconnect_timeout_s,
+                    reconnect_timeout=_TRY_S,
                     kwargs={"autocommit": True},
                     configure=self._configure,
                     open=False,
@@ -98,12 +100,11 @@ class AsyncPostgresEngine(PostgresBase):
         while True:
             try:
                 pool = await self._reading()
-                async with pool.connection() as connection:
+                async with pool.connection(timeout=_TRY_S) as connection:
                     return await _execute(connection, request)
-            except POOL as error:
-                raise self._closed_or(error, "read") from error
             except psycopg.Error as error:
-                if not isinstance(error, LOST) or loop.time() > deadline or self._closed:
+                again = isinstance(error, POOL) or ends_session(error)
+                if not again or self._closed or loop.time() > deadline:
                     raise self._closed_or(error, "read") from error
 
     def _closed_or(self, error: Exception, action: str) -> Exception:
@@ -161,7 +162,7 @@ class AsyncPostgresEngine(PostgresBase):
             return (await drive_async(self.committing(commits), execute)).outcomes
         except psycopg.Error as error:
             self._memory.forget()
-            if self._write is not None and not self._write.closed:
+            if not await self._lost(error):
                 await self._roll_back()
                 raise named(error, "write", outcome="not_written") from error
             if sent:
@@ -186,7 +187,9 @@ class AsyncPostgresEngine(PostgresBase):
                 connection = await self._connection()
                 if not await drive_async(self.finding(batch), lambda request: _execute(connection, request)):
                     return None
-            except psycopg.Error:
+            except psycopg.Error as error:
+                if not await self._lost(error):
+                    await self._roll_back()
                 if asyncio.get_running_loop().time() > deadline:
                     break
                 await asyncio.sleep(0.02)
@@ -194,6 +197,14 @@ class AsyncPostgresEngine(PostgresBase):
                 self._new.keep()
                 return batch.outcomes
         raise named(lost, "write", outcome="unknown") from lost
+
+    async def _lost(self, error: psycopg.Error) -> bool:
+        """Return whether the writing connection is gone with this error; it is closed then."""
+        if self._write is None or self._write.closed:
+            return True
+        if ends_session(error):
+            await self._write.close()
+        return self._write.closed
 
     async def _roll_back(self) -> None:
         if self._write is None or self._write.closed:

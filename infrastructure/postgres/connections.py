@@ -15,6 +15,7 @@ from backstory.infrastructure.configuration import Settings
 
 _NAMESPACE: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 LOST: Final = (psycopg.OperationalError, psycopg.InterfaceError)
+_LAST_WORDS: Final = frozenset({"FATAL", "PANIC"})
 POOL: Final = (PoolTimeout, PoolClosed, TooManyRequests)
 
 
@@ -43,6 +44,14 @@ def session_settings(settings: Settings, *, read_only: bool) -> sql.Composed:
         sql.SQL("set_config('default_transaction_read_only', {}, false)").format("on" if read_only else "off"),
     ]
     return sql.SQL(", ").join(parts)
+
+
+def ends_session(error: psycopg.Error) -> bool:
+    """Return whether an error is a session's last word: no server's at all, or one that hangs up after it.
+
+    The connection may not know yet that it is closed. What the server had done before it hung up, this does not say.
+    """
+    return isinstance(error, LOST) and (error.sqlstate is None or error.diag.severity_nonlocalized in _LAST_WORDS)
 
 
 def named(error: Exception, action: str, *, outcome: Any = "unavailable") -> BackstoryError:

@@ -16,7 +16,7 @@ from backstory.domain.errors import StoreClosedError
 from backstory.domain.ports import Clock, Engine, Program, Step
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.postgres.base import LastRound, PostgresBase
-from backstory.infrastructure.postgres.connections import LOST, POOL, adapt, named, session_settings
+from backstory.infrastructure.postgres.connections import LOST, POOL, adapt, ends_session, named, session_settings
 from backstory.infrastructure.postgres.statements import placeholders
 from backstory.infrastructure.programs import Round, advance, drive
 from backstory.infrastructure.sql.statements import Ask, Exclusive
@@ -24,6 +24,8 @@ from backstory.infrastructure.waiting import Signal
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 _LISTEN_S = 5.0
+#: How long the pool tries by itself: who reads tries again at once, without the pool's growing pauses.
+_TRY_S = 0.2
 
 
 class PostgresEngine(PostgresBase):
@@ -90,7 +92,7 @@ class PostgresEngine(PostgresBase):
                         self._url,
                         min_size=1,
                         max_size=self._settings.pool_size,
-                        timeout=self._settings.reconnect_timeout_s,
+                        reconnect_timeout=_TRY_S,
                         kwargs={"autocommit": True},
                         configure=self._configure,
                         open=True,
@@ -104,12 +106,11 @@ class PostgresEngine(PostgresBase):
         deadline = time.monotonic() + self._settings.reconnect_timeout_s
         while True:
             try:
-                with self._reading().connection() as connection:
+                with self._reading().connection(timeout=_TRY_S) as connection:
                     return _execute(connection, request)
-            except POOL as error:
-                raise self._closed_or(error, "read") from error
             except psycopg.Error as error:
-                if not isinstance(error, LOST) or time.monotonic() > deadline or self._closed:
+                again = isinstance(error, POOL) or ends_session(error)
+                if not again or self._closed or time.monotonic() > deadline:
                     raise self._closed_or(error, "read") from error
 
     def _closed_or(self, error: Exception, action: str) -> Exception:
@@ -167,7 +168,7 @@ class PostgresEngine(PostgresBase):
             return drive(self.committing(commits), execute).outcomes
         except psycopg.Error as error:
             self._memory.forget()
-            if self._write is not None and not self._write.closed:
+            if not self._lost(error):
                 self._roll_back()
                 raise named(error, "write", outcome="not_written") from error
             if sent:
@@ -192,7 +193,9 @@ class PostgresEngine(PostgresBase):
                 connection = self._connection()
                 if not drive(self.finding(batch), lambda request: _execute(connection, request)):
                     return None
-            except psycopg.Error:
+            except psycopg.Error as error:
+                if not self._lost(error):
+                    self._roll_back()
                 if time.monotonic() > deadline:
                     break
                 time.sleep(0.02)
@@ -200,6 +203,14 @@ class PostgresEngine(PostgresBase):
                 self._new.keep()
                 return batch.outcomes
         raise named(lost, "write", outcome="unknown") from lost
+
+    def _lost(self, error: psycopg.Error) -> bool:
+        """Return whether the writing connection is gone with this error; it is closed then."""
+        if self._write is None or self._write.closed:
+            return True
+        if ends_session(error):
+            self._write.close()
+        return self._write.closed
 
     def _roll_back(self) -> None:
         if self._write is None or self._write.closed:
