@@ -8,7 +8,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import psycopg
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.postgres
 
 THREADS = 4
-PATIENT = {"reconnect_timeout_s": 60.0}
-IMPATIENT = {"reconnect_timeout_s": 0.05}
+PATIENT: Final[dict[str, Any]] = {"reconnect_timeout_s": 60.0}
+IMPATIENT: Final[dict[str, Any]] = {"reconnect_timeout_s": 0.05}
 
 
 @pytest.fixture(scope="module")
