@@ -34,10 +34,10 @@ def import_(
 ) -> int:
     """Import recorded agent runs; again, it adds only what is new. Exit code 1: some lines could not be imported."""
     with _readable(file) as path, session.open(write=True, create=True) as store:
-        started = time.monotonic()
         with progress_bar(session.out, "import") as progress:
+            started = time.monotonic()
             report = store.import_runs(path, format=form, progress=progress)
-        seconds = time.monotonic() - started
+            seconds = time.monotonic() - started
     if session.out.json:
         session.out.value(_report(report, seconds))
     else:
