@@ -62,6 +62,16 @@ INSERT INTO state (stream, key, position, expires_us)
 SELECT * FROM unnest(:c0::bigint[], :c1::bigint[], :c2::bigint[], :c3::bigint[])
 ON CONFLICT (stream, key) DO UPDATE SET position = excluded.position, expires_us = excluded.expires_us
 
+-- name: insert_keys
+-- Names is a JSON array of [stream, kind, name]. Those that exist are not returned.
+INSERT INTO keys (stream, kind, name)
+SELECT (n->>0)::bigint, (n->>1)::smallint, n->>2 FROM jsonb_array_elements(:names::jsonb) n
+ON CONFLICT DO NOTHING RETURNING id, stream, kind, name
+
+-- name: find_keys
+SELECT k.id, k.stream, k.kind, k.name FROM jsonb_array_elements(:names::jsonb) n
+JOIN keys k ON k.stream = (n->>0)::bigint AND k.kind = (n->>1)::smallint AND k.name = n->>2
+
 -- name: remove_state
 DELETE FROM state s USING unnest(:c0::bigint[], :c1::bigint[]) AS gone(stream, key)
 WHERE s.stream = gone.stream AND s.key = gone.key

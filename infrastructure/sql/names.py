@@ -6,15 +6,21 @@ when it has committed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+import orjson
+
 from backstory.domain.ports import Program
+from backstory.infrastructure.programs import gather
 from backstory.infrastructure.sql.statements import Ask
 
 STATE: Final = 0
 OTHER: Final = 1
 _MOST: Final = 200_000
+#: From how many names on a statement for all of them is worth its JSON.
+_FEW: Final = 4
+_BATCH: Final = 10_000
 
 
 class Names:
@@ -56,6 +62,10 @@ class Names:
             known.clear()
 
 
+def _json(names: Sequence[tuple[int, int, str]]) -> str:
+    return orjson.dumps(names).decode()
+
+
 class NewNames:
     """The numbers that one transaction looks up or gives; `keep` them when it has committed."""
 
@@ -95,6 +105,22 @@ class NewNames:
             known = yield from self._give("insert_key", "key_id", params)
             self._keys[stream, kind, name] = known
         return known
+
+    def meet_keys(self, wanted: Sequence[tuple[int, int, str]]) -> Program[None]:
+        """Give numbers to keys, many in a statement; those that are not new take another one."""
+        if len(wanted) <= _FEW:
+            yield from gather([self.key(*at) for at in wanted])
+            return
+        for at in range(0, len(wanted), _BATCH):
+            batch = wanted[at : at + _BATCH]
+            self._learn((yield Ask(self._q["insert_keys"], {"names": _json(batch)})))
+            known = [one for one in batch if one not in self._keys]
+            if known:
+                self._learn((yield Ask(self._q["find_keys"], {"names": _json(known)})))
+
+    def _learn(self, rows: Iterable[tuple[int, int, int, str]]) -> None:
+        for number, stream, kind, name in rows:
+            self._keys[stream, kind, name] = number
 
     def type(self, name: str) -> Program[int]:
         """Return a type's number, given now if need be."""

@@ -82,7 +82,7 @@ def _meet(batch: Batch, names: NewNames) -> Program[None]:
     }
     for row, cleared in batch.cleared:
         keys.update((names.known_stream(row.branch, row.stream) or 0, STATE, key) for key in cleared)
-    yield from gather([names.key(*at) for at in sorted(keys) if names.known_key(*at) is None])
+    yield from names.meet_keys(sorted(at for at in keys if names.known_key(*at) is None))
 
 
 def _removed(row: StoredEvent, stream: int, cleared: tuple[str, ...], names: NewNames, rows: Rows) -> Program[None]:

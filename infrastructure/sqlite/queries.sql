@@ -12,6 +12,16 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 INSERT INTO state (stream, key, position, expires_us) VALUES (?, ?, ?, ?)
 ON CONFLICT (stream, key) DO UPDATE SET position = excluded.position, expires_us = excluded.expires_us
 
+-- name: insert_keys
+-- Names is a JSON array of [stream, kind, name]. Those that exist are not returned.
+INSERT INTO keys (stream, kind, name)
+SELECT value->>0, value->>1, value->>2 FROM json_each(:names) WHERE true
+ON CONFLICT DO NOTHING RETURNING id, stream, kind, name
+
+-- name: find_keys
+SELECT k.id, k.stream, k.kind, k.name FROM json_each(:names) n CROSS JOIN keys k
+WHERE k.stream = n.value->>0 AND k.kind = n.value->>1 AND k.name = n.value->>2
+
 -- name: remove_state
 DELETE FROM state WHERE stream = ? AND key = ?
 
