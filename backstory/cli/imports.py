@@ -33,11 +33,14 @@ def import_(
     form: Annotated[str, Option("--format", metavar="FORMAT", help="What it holds.")] = "openai-chat",
 ) -> int:
     """Import recorded agent runs; again, it adds only what is new. Exit code 1: some lines could not be imported."""
-    with _readable(file) as path, session.open(write=True, create=True) as store:
-        with progress_bar(session.out, "import") as progress:
-            started = time.monotonic()
-            report = store.import_runs(path, format=form, progress=progress)
-            seconds = time.monotonic() - started
+    with (
+        _readable(file) as path,
+        session.open(write=True, create=True) as store,
+        progress_bar(session.out, "import") as progress,
+    ):
+        started = time.monotonic()
+        report = store.import_runs(path, format=form, progress=progress)
+        seconds = time.monotonic() - started
     if session.out.json:
         session.out.value(_report(report, seconds))
     else:
