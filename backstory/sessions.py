@@ -16,7 +16,7 @@ from backstory.domain.decisions import Intent
 from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import MISSING, RecordedEvent, StoredEvent, settle
 from backstory.domain.ports import Append, LogHead, Program
-from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET, Facts, sequence
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET, Facts, preview, sequence
 from backstory.infrastructure import codec
 from backstory.infrastructure.programs import gather
 from backstory.projections.points import At
@@ -195,10 +195,16 @@ class TransactionSession:
 
     def perform(self, intent: Intent, author: Author) -> Program[Performed]:
         """Decide on what this transaction sees; nothing is written before it commits."""
+        if intent.decide is None and not any(draft.given_id or draft.causes for draft in intent.drafts):
+            at = yield from self.begin()
+            for draft in intent.drafts:
+                if (self._branch, draft.stream) not in self._facts.versions:
+                    yield from self._load_version(draft.stream, at)
+            rows = preview(intent.drafts, self._facts, self._branch)
+            return self._noted(intent.drafts, rows, rows), None
         commit = commit_of(intent, author, self._branch)
         yield from self._load(commit.needs or Needs(), commit.drafts)
         at = yield from self.begin()
-        before = len(self._drafts)
         decided: list[Any] = []
         if commit.decide is not None:
             wish = commit.decide
@@ -216,13 +222,18 @@ class TransactionSession:
         if outcome.error is not None:
             raise outcome.error
         self._facts.head = self._advanced(batch.rows)
-        self._drafts.extend(decided)
-        events = [RecordedEvent(row._replace(position=0), codec.decode_value) for row in outcome.events]
-        self._pending.extend(events)
-        for row in batch.rows:
+        return self._noted(decided, outcome.events, batch.rows), outcome.result
+
+    def _noted(
+        self, drafts: Sequence[Any], events: Sequence[StoredEvent], rows: Sequence[StoredEvent]
+    ) -> list[RecordedEvent]:
+        """Note drafts to commit later and what they change; return their events, without places yet."""
+        self._drafts.extend(drafts)
+        pending = [RecordedEvent(tuple.__new__(StoredEvent, (0, *row[1:])), codec.decode_value) for row in events]
+        self._pending.extend(pending)
+        for row in rows:
             self._keep(row)
-        assert len(self._drafts) - before == len(events)
-        return events, outcome.result
+        return pending
 
     def _advanced(self, rows: Sequence[StoredEvent]) -> LogHead:
         head = self._facts.head

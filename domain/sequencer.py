@@ -106,13 +106,37 @@ def sequence(commits: Sequence[Commit], facts: Facts, clock_us: int) -> Batch:
     return batch
 
 
+def preview(drafts: Sequence[Draft], facts: Facts, branch: int) -> list[StoredEvent]:
+    """Return plain drafts as a transaction sees them before it commits; keeps the facts true.
+
+    Their causes are checked, and their places given, when it commits; nothing is hashed here.
+    """
+    writer = _Writer(facts, facts.head.recorded_us, Batch([]), chained=False)
+    rows = [writer.place(branch, draft) for draft in drafts]
+    facts.head = facts.head._replace(position=writer.position)
+    return rows
+
+
 class _Writer:
-    """The running state of one group."""
+    """The running state of one group. `chained`: hashes are wanted."""
 
-    __slots__ = ("add", "batch", "events", "facts", "hash", "live", "now_us", "position", "versions", "watched")
+    __slots__ = (
+        "add",
+        "batch",
+        "chained",
+        "events",
+        "facts",
+        "hash",
+        "live",
+        "now_us",
+        "position",
+        "versions",
+        "watched",
+    )
 
-    def __init__(self, facts: Facts, now_us: int, batch: Batch) -> None:
+    def __init__(self, facts: Facts, now_us: int, batch: Batch, *, chained: bool = True) -> None:
         self.facts = facts
+        self.chained = chained
         self.now_us = now_us
         self.batch = batch
         self.add = batch.rows.append
@@ -137,7 +161,7 @@ class _Writer:
         self._check_drafts(commit.branch, drafts)
         if commit.fork is not None:
             self._check_fork(commit)
-        events = [self._place(commit.branch, draft) for draft in drafts]
+        events = [self.place(commit.branch, draft) for draft in drafts]
         if commit.tracking is not None or commit.fork is not None or commit.drop is not None:
             self._effects(commit, events)
         return Outcome(events, result)
@@ -187,7 +211,8 @@ class _Writer:
                 chosen.add(place)
             own.add(draft.event_id)
 
-    def _place(self, branch: int, draft: Draft) -> StoredEvent:
+    def place(self, branch: int, draft: Draft) -> StoredEvent:
+        """Give a draft its place; return its row, or the first recording of its id."""
         (
             event_id,
             stream,
@@ -214,25 +239,27 @@ class _Writer:
         version = last + 1 if chosen is None else chosen
         position = self.position + 1
         now_us = self.now_us
-        digest = link(
-            self.hash,
-            position,
-            branch,
-            version,
-            now_us,
-            expires_us,
-            form,
-            0,
-            event_id,
-            stream,
-            kind,
-            key,
-            correlation,
-            causes,
-            actor,
-            extra,
-            data,
-        )
+        digest = b""
+        if self.chained:
+            digest = link(
+                self.hash,
+                position,
+                branch,
+                version,
+                now_us,
+                expires_us,
+                form,
+                0,
+                event_id,
+                stream,
+                kind,
+                key,
+                correlation,
+                causes,
+                actor,
+                extra,
+                data,
+            )
         parts = (
             position,
             branch,
@@ -319,4 +346,4 @@ class _Writer:
         self.batch.drops.append((branch, position))
 
 
-__all__ = ["NEVER", "Batch", "BranchView", "Facts", "sequence"]
+__all__ = ["NEVER", "Batch", "BranchView", "Facts", "preview", "sequence"]
