@@ -24,7 +24,7 @@ from backstory.infrastructure.sql.names import Names, NewNames
 from backstory.infrastructure.sql.reader import SqlReader
 from backstory.infrastructure.sql.statements import Ask, Exclusive, load
 from backstory.infrastructure.sql.writing import rows_of
-from backstory.infrastructure.sqlite.connections import check_library, configure, connect, named, translated
+from backstory.infrastructure.sqlite.connections import check_library, configure, connect, named, shut, translated
 from backstory.infrastructure.sqlite.schema import prepare
 from backstory.infrastructure.waiting import Signal
 from backstory.infrastructure.writers import Writer, look_for_dead
@@ -49,6 +49,7 @@ class SqliteEngine(SqlReader):
         self._clock = clock
         self._settings = settings
         self._closed = False
+        self._lost = False
         self._memory = Memory()
         self._write_lock = threading.Lock()
         self._idle: deque[apsw.Connection] = deque()
@@ -69,7 +70,7 @@ class SqliteEngine(SqlReader):
         try:
             configure(connection, self._path, self._settings, read_only=self.read_only)
         except BaseException:
-            connection.close()
+            shut(connection)
             raise
         return connection
 
@@ -117,7 +118,7 @@ class SqliteEngine(SqlReader):
             if self._closed:
                 raise StoreClosedError
             outcome: Any = "not_written"
-            connection = self._write
+            connection = self._writing()
             self._new = NewNames(self.names, self._q)
             try:
                 connection.execute("BEGIN IMMEDIATE")
@@ -146,7 +147,7 @@ class SqliteEngine(SqlReader):
         """Undo what is left of a failed transaction and return what to raise.
 
         A full disk or a refused lock at the commit leaves nothing behind. After another fault
-        there nobody knows whether the commit mark reached the disk: the connection is replaced.
+        there nobody knows whether the commit mark reached the disk.
         """
         if isinstance(error, (apsw.FullError, apsw.BusyError)):
             outcome = "not_written"
@@ -155,13 +156,19 @@ class SqliteEngine(SqlReader):
 
     def _roll_back(self) -> None:
         self._memory.forget()
-        if not self._write.in_transaction:
-            return
         try:
-            self._write.execute("ROLLBACK")
+            if self._write.in_transaction:
+                self._write.execute("ROLLBACK")
         except apsw.Error:
-            self._write.close(force=True)
+            shut(self._write)
+            self._lost = True
+
+    def _writing(self) -> apsw.Connection:
+        """Return the writing connection, made anew where it could not even roll back."""
+        if self._lost:
             self._write = self._connect()
+            self._lost = False
+        return self._write
 
     def commit_async(self, commits: Sequence[Commit]) -> Awaitable[Sequence[Outcome]]:
         """Store a group of commits from a thread of ours, started at once."""
@@ -197,7 +204,7 @@ class SqliteEngine(SqlReader):
             if self._closed:
                 raise StoreClosedError
             self._memory.forget()
-            self._write.execute("BEGIN IMMEDIATE")
+            self._writing().execute("BEGIN IMMEDIATE")
             try:
                 for ask in request.asks:
                     self._written(ask)
@@ -239,7 +246,7 @@ class SqliteEngine(SqlReader):
         if self._executor is not None:
             self._executor.shutdown(wait=True)
         self._close_idle()
-        self._write.close(force=True)
+        shut(self._write)
 
     def _close_idle(self) -> None:
         """Close the reading connections that nobody uses; who uses one closes it when done."""
@@ -248,7 +255,7 @@ class SqliteEngine(SqlReader):
                 connection = self._idle.pop()
             except IndexError:
                 return
-            connection.close(force=True)
+            shut(connection)
 
     def _leave(self) -> None:
         """Say that this writer closed the store; if that cannot be written, the next one looks closely."""
