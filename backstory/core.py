@@ -143,6 +143,9 @@ class Core:
 
     def sweep(self) -> Program[int]:
         now_us = yield from self.state.now_us()
+        if (yield from self.engine.present(self.branch.id, now_us)) is None and not self.engine.read_only:
+            # Only the projection knows what is swept already: bring it back where it was dropped.
+            yield from self.engine.rebuild_state()
         expired = yield from self.engine.expired(self.branch.id, now_us)
         if not expired:
             return 0

@@ -120,6 +120,8 @@ class TransactionSession:
         self._drafts: list[Any] = []
         self._pending: list[RecordedEvent] = []
         self._reads: dict[tuple[str, str | None], int] = {}
+        self._found: dict[str, int] = {}
+        self._lapses: dict[tuple[str, str | None], int] = {}
         self._ended = False
 
     def begin(self) -> Program[At]:
@@ -140,7 +142,7 @@ class TransactionSession:
             yield from self._load_version(stream, at)
         for stream in needs.streams:
             yield from self._load_version(stream, at)
-            self._reads.setdefault((stream, None), self._read_version(stream))
+            self._reads.setdefault((stream, None), self._found[stream])
         for stream, key in needs.keys:
             yield from self._load_key(stream, key, at)
             yield from self._load_version(stream, at)
@@ -160,11 +162,7 @@ class TransactionSession:
     def _load_version(self, stream: str, at: At) -> Program[None]:
         if (self._branch, stream) not in self._facts.versions:
             version = yield from self._state.reader.stream_version(self._lineage, stream, at.position)
-            self._facts.versions[self._branch, stream] = version
-
-    def _read_version(self, stream: str) -> int:
-        own = sum(event.stream == stream for event in self._pending)
-        return self._facts.versions[self._branch, stream] - own
+            self._facts.versions[self._branch, stream] = self._found[stream] = version
 
     def _load_key(self, stream: str, key: str, at: At) -> Program[KeyHead]:
         head = self._facts.keys.get((self._branch, stream, key))
@@ -172,15 +170,25 @@ class TransactionSession:
             head = yield from self._state.reader.key_head(self._lineage, stream, key, at.position)
             self._facts.keys[self._branch, stream, key] = head
             self._reads[stream, key] = head.version
+            self._note_lapse(stream, key, head, at)
         return head
+
+    def _note_lapse(self, stream: str, key: str, head: KeyHead, at: At) -> None:
+        """Remember when a value that this transaction sees ceases to be there: by then it must have committed."""
+        if head.expires_us is not None and head.present(at.instant_us):
+            self._lapses[stream, key] = head.expires_us
+            self._reads.setdefault((stream, key), head.version)
 
     def _load_listing(self, stream: str, at: At) -> Program[dict[str, KeyHead]]:
         home = (self._branch, stream)
         if home in self._facts.listings:
             return self._facts.listings[home]
         yield from self._load_version(stream, at)
-        self._reads.setdefault((stream, None), self._read_version(stream))
+        self._reads.setdefault((stream, None), self._found[stream])
         listing = dict((yield from self._state.reader.listing(self._lineage, stream, at.position, "")))
+        for key, head in listing.items():
+            if (self._branch, stream, key) not in self._facts.keys:
+                self._note_lapse(stream, key, head, at)
         for (branch, other, key), head in self._facts.keys.items():
             if (branch, other) != home:
                 continue
@@ -289,7 +297,7 @@ class TransactionSession:
         self._ended = True
         if not self._drafts:
             return
-        reads = [Read(stream, key, version) for (stream, key), version in self._reads.items()]
+        reads = [Read(*at, version, self._lapses.get(at)) for at, version in self._reads.items()]
         outcome = yield from append(Commit(self._branch, self._drafts, reads=reads))
         for event, row in zip(self._pending, outcome.events, strict=True):
             settle(event, row)

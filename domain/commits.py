@@ -100,11 +100,15 @@ class Needs:
 
 
 class Read(NamedTuple):
-    """A fact that a transaction relied on: `key` None stands for the whole stream."""
+    """A fact that a transaction relied on: `key` None stands for the whole stream.
+
+    `expires_us` is when a value that was seen ceases to be there, None if never.
+    """
 
     stream: str
     key: str | None
     version: int
+    expires_us: int | None = None
 
 
 class Tracking(NamedTuple):

@@ -17,7 +17,7 @@ from backstory.domain.branches import BranchRow, find_branch
 from backstory.domain.chain import link
 from backstory.domain.commits import NEVER, Commit, Draft, KeyHead, Outcome, Read, Tracking
 from backstory.domain.errors import BackstoryError, ConflictError, NotFoundError
-from backstory.domain.events import StoredEvent
+from backstory.domain.events import EXISTS, StoredEvent
 from backstory.domain.ports import LogHead
 
 STATE_SET: Final = "state.set"
@@ -171,12 +171,14 @@ class _Writer:
         raise NotFoundError("branch", branch if row is None else row.name)
 
     def _check_reads(self, branch: int, reads: Sequence[Read]) -> None:
-        for stream, key, version in reads:
+        for stream, key, version, expires_us in reads:
             actual = (
                 self.facts.versions[branch, stream] if key is None else self.facts.keys[branch, stream, key].version
             )
             if actual != version:
                 raise ConflictError(expected=version, actual=actual, stream=stream, key=key)
+            if expires_us is not None and expires_us <= self.now_us:
+                raise ConflictError(expected=EXISTS, actual=actual, stream=stream, key=key)
 
     def _check_tracking(self, tracking: Tracking) -> None:
         stored = self.facts.tracking.get(tracking.name)

@@ -129,7 +129,7 @@ class _Wanted:
         if branch not in self._branches:
             return
         self._add_drafts(branch, commit.drafts)
-        for stream, key, _ in commit.reads:
+        for stream, key, *_ in commit.reads:
             if key is None:
                 self._stream(branch, stream)
             else:

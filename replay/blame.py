@@ -33,7 +33,7 @@ def parse_path(path: str) -> tuple[str | int, ...]:
 
 
 def inside(value: Any, path: tuple[str | int, ...]) -> Any:
-    """Return what lies at a path inside a value, or `MISSING`."""
+    """Return what lies at a path inside a value, or `MISSING`; in `MISSING` lies nothing."""
     for step in path:
         if isinstance(value, dict) and str(step) in value:
             value = value[str(step)]
@@ -55,14 +55,12 @@ def blame(
     steps_inside = parse_path(path) if path else ()
     events = yield from state.reader.key_events(state.lineage, stream, key, at.position)
     guilty: StoredEvent | None = None
-    current: Any = MISSING
-    for event, _, after in steps(events, decode):
-        part = inside(after, steps_inside) if after is not MISSING else MISSING
-        if guilty is None and part is MISSING:
+    for event, before, after in steps(events, decode):
+        was, is_ = inside(before, steps_inside), inside(after, steps_inside)
+        if was is MISSING and is_ is MISSING:
             continue
-        if not steps_inside or differs(current, part):
+        if not steps_inside or differs(was, is_):
             guilty = event
-        current = part
     if guilty is None:
         raise NotFoundError("value", f"{key} in {stream}" + (f" at {path}" if path else ""))
     return guilty
