@@ -52,7 +52,7 @@ def link(  # noqa: PLR0917 - the hot path: one argument a stored part, no packin
     stream_bytes = stream.encode()
     kind_bytes = kind.encode()
     if key is not None and correlation is None and causes is None and actor is None and extra is None:
-        key_bytes = key.encode()
+        name = key.encode()
         plain = _PLAIN_HEADER.pack(
             position,
             branch,
@@ -63,11 +63,11 @@ def link(  # noqa: PLR0917 - the hot path: one argument a stored part, no packin
             cipher_key,
             len(stream_bytes),
             len(kind_bytes),
-            len(key_bytes),
+            len(name),
             _FOUR_ABSENT,
             len(data),
         )
-        return _sha256(b"".join((previous, plain, event_id, stream_bytes, kind_bytes, key_bytes, data))).digest()
+        return _sha256(b"".join((previous, plain, event_id, stream_bytes, kind_bytes, name, data))).digest()
     key_bytes = None if key is None else key.encode()
     header = _HEADER.pack(
         position,

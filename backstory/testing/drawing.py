@@ -89,8 +89,11 @@ def _call(name: str, *args: st.SearchStrategy[Any], **kwargs: st.SearchStrategy[
     optional = st.fixed_dictionaries({}, optional=kwargs).map(lambda found: tuple(found.items()))
     return st.builds(
         lambda given, some, context, cause: Call(name, given, some + context, cause=cause),
-        st.tuples(*args), optional, _contexts if name in _WRITES else st.just(()), _causes if name in _WRITES else st.none(),
-    )  # fmt: skip
+        st.tuples(*args),
+        optional,
+        _contexts if name in _WRITES else st.just(()),
+        _causes if name in _WRITES else st.none(),
+    )
 
 
 def _expecting(call: st.SearchStrategy[Call], *, key: bool = True) -> st.SearchStrategy[Call]:

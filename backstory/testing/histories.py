@@ -63,7 +63,7 @@ class Histories(RuleBasedStateMachine):
         end=st.sampled_from("ccca"),
     )
     def transact(self, branch: int, script: list[tuple[str, Call, timedelta]], end: str) -> None:
-        """Run a transaction of own operations (o), with others' (x) and the clock's moves (c) between; perhaps give it up."""
+        """Run a transaction of own operations (o), others' (x) and the clock's moves (c); perhaps give it up."""
         number = self._living(branch)
         eye: Eye | None = None
         wishes: list[Fact] = []
@@ -85,7 +85,8 @@ class Histories(RuleBasedStateMachine):
             wishes = []
         except ConflictError as error:
             wishes = []
-            assert expected is not None, f"a conflict that the model does not see: {error}"
+            assert eye is not None
+            assert self._conflict(eye) is not None, f"a conflict that the model does not see: {error}"
             assert error.actual == self._conflicts(eye)[error.stream, error.key], error
             assert error.expected in {eye.reads.get((error.stream, error.key)), EXISTS}, error
         else:
@@ -215,20 +216,20 @@ class Histories(RuleBasedStateMachine):
         self._check_settled([(result, len(wishes))], placed)
 
     def _both(self, eye: Eye, target: Any, call: Call, wishes: list[Fact]) -> Any:
-        """Decide an operation on the model, do it to a store or a transaction, compare the answers, return the store's."""
+        """Decide an operation on the model, do it to a store or a transaction, compare, return the store's answer."""
         op = call.op(eye)
         self.failed = True
+        refusal: Any = None
         try:
             facts, expected = answer(eye, op)
         except BackstoryError as error:
             refusal, facts, expected = error, [], None
-        else:
-            refusal = None
         try:
             result = getattr(target, op.name)(*op.args, **self._for_store(op))
         except BackstoryError as error:
             assert type(refusal) is type(error), f"{op}: the model says {refusal!r}, the store {error!r}"
             if isinstance(error, ConflictError):
+                assert isinstance(refusal, ConflictError)
                 assert (error.expected, error.actual, error.stream, error.key) == (
                     refusal.expected,
                     refusal.actual,

@@ -30,6 +30,7 @@ ARROWS = {
 HOMES = {
     "apsw": ("infrastructure/sqlite/*",),
     "eventsourcing": ("infrastructure/*",),
+    "hypothesis": ("backstory/testing/*",),
     "networkx": ("projections/*graph*", "replay/*graph*"),
     "orjson": ("infrastructure/*",),
     "psycopg": ("infrastructure/postgres/*", "backstory/testing/*"),
