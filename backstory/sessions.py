@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from backstory.domain.branches import Lineage
-from backstory.domain.commits import Commit, KeyHead, Needs, Outcome, Read
+from backstory.domain.commits import Commit, Decision, Draft, Expiry, KeyHead, Needs, Outcome, Read, View, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
 from backstory.domain.errors import StoreClosedError
@@ -56,8 +56,7 @@ def commit_of(intent: Intent, author: Author, branch: int) -> Commit:
     needs = intent.needs or Needs()
     causes = author.causes
     if causes is not None:
-        split = tuple(causes[at : at + 16] for at in range(0, len(causes), 16))
-        needs = replace(needs, event_ids=(*needs.event_ids, *split))
+        needs = replace(needs, event_ids=(*needs.event_ids, *split_causes(causes)))
     return Commit(branch, (), intent.decide, needs)
 
 
@@ -116,12 +115,14 @@ class TransactionSession:
         self._branch = branch
         self._lineage = lineage
         self._at: At | None = None
+        self._began = 0
         self._facts = Facts(LogHead(0, 0, b"\0" * 32), [])
-        self._drafts: list[Any] = []
+        self._drafts: list[Draft] = []
         self._pending: list[RecordedEvent] = []
+        self._places: list[int] = []
         self._reads: dict[tuple[str, str | None], int] = {}
-        self._found: dict[str, int] = {}
-        self._lapses: dict[tuple[str, str | None], int] = {}
+        self._before: dict[str, int] = {}
+        self._expiry: Expiry | None = None
         self._ended = False
 
     def begin(self) -> Program[At]:
@@ -130,6 +131,7 @@ class TransactionSession:
             raise StoreClosedError("transaction", hint="Begin another: `with store.transaction() as tx`.")
         if self._at is None:
             self._at = yield from self._state.at(None)
+            self._began = self._at.position
             self._facts.head = LogHead(self._at.position, self._at.instant_us, b"\0" * 32)
             self._facts.branches = yield from self._state.reader.branches()
         return self._at
@@ -142,7 +144,7 @@ class TransactionSession:
             yield from self._load_version(stream, at)
         for stream in needs.streams:
             yield from self._load_version(stream, at)
-            self._reads.setdefault((stream, None), self._found[stream])
+            self._reads.setdefault((stream, None), self._before[stream])
         for stream, key in needs.keys:
             yield from self._load_key(stream, key, at)
             yield from self._load_version(stream, at)
@@ -151,8 +153,7 @@ class TransactionSession:
         ids = {*needs.event_ids, *(draft.event_id for draft in drafts if draft.given_id)}
         for draft in drafts:
             yield from self._load_version(draft.stream, at)
-            causes = draft.causes or b""
-            ids.update(causes[start : start + 16] for start in range(0, len(causes), 16))
+            ids.update(split_causes(draft.causes))
         yield from self._load_events(ids - self._facts.events.keys())
 
     def _load_events(self, ids: set[bytes]) -> Program[None]:
@@ -162,7 +163,7 @@ class TransactionSession:
     def _load_version(self, stream: str, at: At) -> Program[None]:
         if (self._branch, stream) not in self._facts.versions:
             version = yield from self._state.reader.stream_version(self._lineage, stream, at.position)
-            self._facts.versions[self._branch, stream] = self._found[stream] = version
+            self._facts.versions[self._branch, stream] = self._before[stream] = version
 
     def _load_key(self, stream: str, key: str, at: At) -> Program[KeyHead]:
         head = self._facts.keys.get((self._branch, stream, key))
@@ -170,25 +171,28 @@ class TransactionSession:
             head = yield from self._state.reader.key_head(self._lineage, stream, key, at.position)
             self._facts.keys[self._branch, stream, key] = head
             self._reads[stream, key] = head.version
-            self._note_lapse(stream, key, head, at)
+        self._note(stream, key, head, at)
         return head
 
-    def _note_lapse(self, stream: str, key: str, head: KeyHead, at: At) -> None:
-        """Remember when a value that this transaction sees ceases to be there: by then it must have committed."""
+    def _note(self, stream: str, key: str, head: KeyHead, at: At) -> None:
+        """Remember which value that was seen expires first: what was decided on it holds no longer than it does."""
         if head.expires_us is not None and head.present(at.instant_us):
-            self._lapses[stream, key] = head.expires_us
-            self._reads.setdefault((stream, key), head.version)
+            expiry = Expiry(head.expires_us, stream, key)
+            self._expiry = expiry if self._expiry is None else min(self._expiry, expiry)
 
     def _load_listing(self, stream: str, at: At) -> Program[dict[str, KeyHead]]:
-        home = (self._branch, stream)
-        if home in self._facts.listings:
-            return self._facts.listings[home]
-        yield from self._load_version(stream, at)
-        self._reads.setdefault((stream, None), self._found[stream])
-        listing = dict((yield from self._state.reader.listing(self._lineage, stream, at.position, "")))
+        listing = self._facts.listings.get((self._branch, stream))
+        if listing is None:
+            listing = yield from self._read_listing(stream, at)
         for key, head in listing.items():
-            if (self._branch, stream, key) not in self._facts.keys:
-                self._note_lapse(stream, key, head, at)
+            self._note(stream, key, head, at)
+        return listing
+
+    def _read_listing(self, stream: str, at: At) -> Program[dict[str, KeyHead]]:
+        home = (self._branch, stream)
+        yield from self._load_version(stream, at)
+        self._reads.setdefault((stream, None), self._before[stream])
+        listing = dict((yield from self._state.reader.listing(self._lineage, stream, at.position, "")))
         for (branch, other, key), head in self._facts.keys.items():
             if (branch, other) != home:
                 continue
@@ -239,6 +243,7 @@ class TransactionSession:
         self._drafts.extend(drafts)
         pending = [RecordedEvent(tuple.__new__(StoredEvent, (0, *row[1:])), codec.decode_value) for row in events]
         self._pending.extend(pending)
+        self._places.extend(row.position for row in events)
         for row in rows:
             self._keep(row)
         return pending
@@ -297,11 +302,44 @@ class TransactionSession:
         self._ended = True
         if not self._drafts:
             return
-        reads = [Read(*at, version, self._lapses.get(at)) for at, version in self._reads.items()]
-        outcome = yield from append(Commit(self._branch, self._drafts, reads=reads))
+        reads = [Read(stream, key, version) for (stream, key), version in self._reads.items()]
+        since_us = 0 if self._at is None else self._at.instant_us
+        commit = Commit(self._branch, self._drafts, reads=reads, since_us=since_us, expiry=self._expiry)
+        if any(draft.source > self._began for draft in self._drafts):
+            commit = replace(commit, drafts=(), decide=self._decide, needs=self._needs())
+        outcome = yield from append(commit)
         for event, row in zip(self._pending, outcome.events, strict=True):
             settle(event, row)
+
+    def _needs(self) -> Needs:
+        """Return the facts that placing this transaction's drafts needs."""
+        ids = {draft.event_id for draft in self._drafts if draft.given_id}
+        for draft in self._drafts:
+            ids.update(split_causes(draft.causes))
+        return Needs(targets=tuple({draft.stream for draft in self._drafts}), event_ids=tuple(ids))
+
+    def _decide(self, view: View) -> Decision:
+        """Return the drafts; those that copy an event of this transaction name where that one comes to lie."""
+        moved: dict[int, int] = {}
+        known: set[bytes] = set()
+        position = view.position
+        drafts: list[Draft] = []
+        for draft, place in zip(self._drafts, self._places, strict=True):
+            drafts.append(_resourced(draft, moved[draft.source]) if draft.source > self._began else draft)
+            if draft.given_id and (draft.event_id in known or view.event(draft.event_id) is not None):
+                continue
+            known.add(draft.event_id)
+            position += 1
+            moved[place] = position
+        return Decision(drafts)
 
     def abandon(self) -> None:
         """Give everything up; nothing was written."""
         self._ended = True
+
+
+def _resourced(draft: Draft, position: int) -> Draft:
+    """Return the draft of a copy with another position of what it copies."""
+    data = codec.decode_value(draft.data)
+    data["source"]["position"] = position
+    return draft._replace(data=codec.encode_value(data), source=position)

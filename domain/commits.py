@@ -19,7 +19,7 @@ class Draft(NamedTuple):
     """An event that has no place in the log yet.
 
     `version` is None for the stream's next one. A chosen version may leave a gap or fill one; it
-    is refused where it is taken.
+    is refused where it is taken. `source` is the position of what a copy copies, where it names one.
     """
 
     event_id: bytes
@@ -36,6 +36,7 @@ class Draft(NamedTuple):
     given_id: bool = False
     cleared: tuple[str, ...] | None = None
     version: int | None = None
+    source: int = 0
 
 
 class KeyHead(NamedTuple):
@@ -63,6 +64,8 @@ class View(Protocol):
     """The facts under the log's lock, with the effects of what was decided before."""
 
     now_us: int
+    position: int
+    """The position of the last event before what is decided now."""
 
     def version(self, stream: str) -> int:
         """Return the version of a stream that was asked for; 0 for one without events."""
@@ -100,15 +103,19 @@ class Needs:
 
 
 class Read(NamedTuple):
-    """A fact that a transaction relied on: `key` None stands for the whole stream.
-
-    `expires_us` is when a value that was seen ceases to be there, None if never.
-    """
+    """A fact that a transaction relied on: `key` None stands for the whole stream."""
 
     stream: str
     key: str | None
     version: int
-    expires_us: int | None = None
+
+
+class Expiry(NamedTuple):
+    """When a value that a transaction relied on expires."""
+
+    expires_us: int
+    stream: str
+    key: str
 
 
 class Tracking(NamedTuple):
@@ -129,13 +136,19 @@ class NewBranch:
 
 @dataclass(slots=True)
 class Commit:
-    """One caller's wish. Give `drafts`, or `decide` and what it `needs`."""
+    """One caller's wish. Give `drafts`, or `decide` and what it `needs`.
+
+    A transaction also says when it read (`since_us`), and which value that it saw expires first: the writes are
+    recorded no earlier, and refused once that value is gone.
+    """
 
     branch: int = 0
     drafts: Sequence[Draft] = ()
     decide: Callable[[View], Decision] | None = None
     needs: Needs | None = None
     reads: Sequence[Read] = ()
+    since_us: int = 0
+    expiry: Expiry | None = None
     tracking: Tracking | None = None
     fork: NewBranch | None = None
     drop: int | None = None
@@ -148,3 +161,8 @@ class Outcome:
     events: Sequence[StoredEvent] = ()
     result: Any = None
     error: Exception | None = None
+
+
+def split_causes(causes: bytes | None) -> tuple[bytes, ...]:
+    """Return the ids that a draft's causes are made of."""
+    return tuple((causes or b"")[at : at + 16] for at in range(0, len(causes or b""), 16))

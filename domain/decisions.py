@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
-from backstory.domain.commits import Decision, Draft, KeyHead, Needs, StreamKey, View
+from backstory.domain.commits import Decision, Draft, KeyHead, Needs, StreamKey, View, split_causes
 from backstory.domain.context import Author
 from backstory.domain.errors import ConflictError, InvalidScopeError, InvalidValueError, ValueTooLargeError
 from backstory.domain.events import ANY, EMPTY, EXISTS, FOREIGN_FORMAT, MISSING, ExpectedVersion, from_micros
@@ -282,7 +282,8 @@ class Decisions:
         assert head.data is not None
         value = self._codec.encode_value(self._codec.decode_value(head.data)["value"])
         extra = {"source": {"scope": source, "key": key, "position": head.position}}
-        return self.set_draft((target, key), value, author=author, op=op, extra=extra, expires_us=head.expires_us)
+        draft = self.set_draft((target, key), value, author=author, op=op, extra=extra, expires_us=head.expires_us)
+        return draft._replace(source=head.position)
 
     def sweep(self, expired: Sequence[StreamKey]) -> Intent:
         """Record what expired; the result is how many values did."""
@@ -331,7 +332,7 @@ class Decisions:
                 check_version(view, stream, expected)
             return Decision(drafts)
 
-        return Intent(needs=Needs(streams=(stream,), event_ids=(*ids, *_split(causes))), decide=decide)
+        return Intent(needs=Needs(streams=(stream,), event_ids=(*ids, *split_causes(causes))), decide=decide)
 
     def record(self, stream: str, kind: str, data: object, *, author: Author) -> Intent:
         """Append one event of the store's own."""
@@ -341,10 +342,6 @@ class Decisions:
 def foreign_draft(stream: str, version: int, kind: str, state: bytes, *, event_id: bytes) -> Draft:
     """Return the draft of an event whose bytes another library encoded."""
     return Draft(event_id, stream, kind, state, format=FOREIGN_FORMAT, version=version)
-
-
-def _split(causes: bytes | None) -> tuple[bytes, ...]:
-    return tuple((causes or b"")[at : at + 16] for at in range(0, len(causes or b""), 16))
 
 
 def _expecting(at: StreamKey, expected: Expected, expected_key: Expected) -> Needs:

@@ -160,7 +160,10 @@ class Reader(Protocol):
         ...
 
     def expired(self, branch: int, now_us: int) -> Program[list[tuple[str, str]]]:
-        """Return the live keys on a branch of its own whose value is expired and not yet swept."""
+        """Return the live keys on a branch of its own whose value is expired and not yet swept.
+
+        It asks the current-state projection, and may return none while that is dropped: a sweep changes no answer.
+        """
         ...
 
     def branches(self) -> Program[list[BranchRow]]:

@@ -15,9 +15,9 @@ from uuid import UUID
 
 from backstory.domain.branches import BranchRow, find_branch
 from backstory.domain.chain import link
-from backstory.domain.commits import NEVER, Commit, Draft, KeyHead, Outcome, Read, Tracking
+from backstory.domain.commits import NEVER, Commit, Draft, KeyHead, Outcome, Tracking
 from backstory.domain.errors import BackstoryError, ConflictError, NotFoundError
-from backstory.domain.events import EXISTS, StoredEvent
+from backstory.domain.events import EMPTY, EXISTS, StoredEvent
 from backstory.domain.ports import LogHead
 
 STATE_SET: Final = "state.set"
@@ -65,12 +65,13 @@ class Batch:
 class BranchView:
     """The `View` that a decision on one branch gets."""
 
-    __slots__ = ("_branch", "_facts", "now_us")
+    __slots__ = ("_branch", "_facts", "now_us", "position")
 
-    def __init__(self, facts: Facts, branch: int, now_us: int) -> None:
+    def __init__(self, facts: Facts, branch: int, *, now_us: int, position: int) -> None:
         self._facts = facts
         self._branch = branch
         self.now_us = now_us
+        self.position = position
 
     def version(self, stream: str) -> int:
         """Return the stream's version."""
@@ -150,14 +151,15 @@ class _Writer:
     def put(self, commit: Commit) -> Outcome:
         if commit.branch not in self.live:
             self._refuse_branch(commit.branch)
-        if commit.reads:
-            self._check_reads(commit.branch, commit.reads)
+        if commit.reads or commit.since_us:
+            self._check_reads(commit)
         if commit.tracking is not None:
             self._check_tracking(commit.tracking)
         result = None
         drafts = commit.drafts
         if commit.decide is not None:
-            drafts, result = commit.decide(BranchView(self.facts, commit.branch, self.now_us))
+            view = BranchView(self.facts, commit.branch, now_us=self.now_us, position=self.position)
+            drafts, result = commit.decide(view)
         self._check_drafts(commit.branch, drafts)
         if commit.fork is not None:
             self._check_fork(commit)
@@ -170,15 +172,19 @@ class _Writer:
         row = next((row for row in self.facts.branches if row.id == branch), None)
         raise NotFoundError("branch", branch if row is None else row.name)
 
-    def _check_reads(self, branch: int, reads: Sequence[Read]) -> None:
-        for stream, key, version, expires_us in reads:
+    def _check_reads(self, commit: Commit) -> None:
+        """Refuse what was decided on something that has changed since, or expired; time does not go back behind it."""
+        branch = commit.branch
+        for stream, key, version in commit.reads:
             actual = (
                 self.facts.versions[branch, stream] if key is None else self.facts.keys[branch, stream, key].version
             )
             if actual != version:
                 raise ConflictError(expected=version, actual=actual, stream=stream, key=key)
-            if expires_us is not None and expires_us <= self.now_us:
-                raise ConflictError(expected=EXISTS, actual=actual, stream=stream, key=key)
+        self.now_us = max(self.now_us, commit.since_us)
+        if commit.expiry is not None and commit.expiry.expires_us <= self.now_us:
+            _, stream, key = commit.expiry
+            raise ConflictError(expected=EXISTS, actual=EMPTY, stream=stream, key=key)
 
     def _check_tracking(self, tracking: Tracking) -> None:
         stored = self.facts.tracking.get(tracking.name)
@@ -230,6 +236,7 @@ class _Writer:
             given,
             cleared,
             chosen,
+            _,
         ) = draft
         if given and (first := self.events.get(event_id)) is not None:
             return first

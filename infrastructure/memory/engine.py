@@ -199,7 +199,7 @@ class MemoryEngine:
             if event.expires_us is None or event.expires_us > clear.recorded_us:
                 return KeyHead(clear.version, clear.position, False, None, None)
             break
-        return KeyHead(event.version, event.position, False, None, None)
+        return KeyHead(event.version, event.position, True, event.expires_us, event.data)
 
     def _clears_after(self, after: int, lineage: Lineage, stream: str, position: int) -> Iterator[StoredEvent]:
         found = [

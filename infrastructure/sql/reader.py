@@ -291,11 +291,11 @@ class SqlReader:
 
 def cleared_head(last: Last, clear: tuple[Any, ...]) -> KeyHead:
     """Return the head of a set that a clear followed: untouched if it had expired by then."""
-    version, at, _, expires_us, _ = last
+    version, at, _, expires_us, data = last
     position, cleared_version, recorded_us = clear
     if expires_us is None or expires_us > recorded_us:
         return KeyHead(cleared_version, position, False, None, None)
-    return KeyHead(version, at, False, None, None)
+    return KeyHead(version, at, True, expires_us, data)
 
 
 def _take(
