@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from hypothesis import strategies as st
@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from backstory.domain.events import ANY, EMPTY, EXISTS, MISSING, Event
 from backstory.testing.wishes import Eye, Op
 
-__all__ = ["KEYS", "SCOPES", "Call", "calls", "points", "spans", "values"]
+__all__ = ["KEYS", "SCOPES", "Call", "DrawnPoint", "calls", "points", "spans", "values"]
 
 SCOPES = ("agent:a", "agent:ab", "global")
 KEYS = ("a", "a/b", "é", "n")
+_READS = frozenset(("get", "exists", "get_many", "items", "keys"))
 _IDS = tuple(UUID(int=number) for number in range(1, 6))
 
 scopes = st.sampled_from(SCOPES)
@@ -30,9 +31,21 @@ values = st.sampled_from(
     )
 )  # fmt: skip
 spans = st.sampled_from((0, 1, 1_000_000, 2_000_000, 5_000_000, -1, -3_000_000)).map(
-    lambda us: timedelta(microseconds=us)
+    lambda micros: timedelta(microseconds=micros)
 )
-points = st.tuples(st.sampled_from(("position", "time", "event")), st.floats(0, 1), st.sampled_from((0, -1, 1, 10**12)))
+
+
+class DrawnPoint(NamedTuple):
+    """A point as drawn: a share of the log's length, and for an instant how far it is off, in microseconds."""
+
+    kind: str
+    share: float
+    off_us: int
+
+
+points = st.builds(
+    DrawnPoint, st.sampled_from(("position", "time", "event")), st.floats(0, 1), st.sampled_from((0, -1, 1, 10**12))
+)
 
 _EXPECTED = st.sampled_from(("any", "any", "empty", "exists", "right", "right", "stale", "ahead"))
 
@@ -57,7 +70,7 @@ class Call:
     def op(self, eye: Eye) -> Op:
         """Return the operation with versions and a cause that fit, or do not, what is there now."""
         kwargs = dict(self.kwargs)
-        glance = replace(eye, reads={})
+        glance = replace(eye, reads={}, expires=set())
         if self.stream_version != "any":
             kwargs["expected_version"] = _version(self.stream_version, glance.version(self.scope))
         if self.key_version != "any":
@@ -87,13 +100,11 @@ _causes = st.none() | st.integers(0, 99)
 def _call(name: str, *args: st.SearchStrategy[Any], **kwargs: st.SearchStrategy[Any]) -> st.SearchStrategy[Call]:
     """Draw a call of `name` with these arguments; those by keyword may be left out."""
     optional = st.fixed_dictionaries({}, optional=kwargs).map(lambda found: tuple(found.items()))
+    reads = name in _READS
     return st.builds(
         lambda given, some, context, cause: Call(name, given, some + context, cause=cause),
-        st.tuples(*args),
-        optional,
-        _contexts if name in _WRITES else st.just(()),
-        _causes if name in _WRITES else st.none(),
-    )
+        st.tuples(*args), optional, st.just(()) if reads else _contexts, st.none() if reads else _causes,
+    )  # fmt: skip
 
 
 def _expecting(call: st.SearchStrategy[Call], *, key: bool = True) -> st.SearchStrategy[Call]:
@@ -110,22 +121,6 @@ def _wrap(number: int) -> Callable[[Any], Any]:
     return change
 
 
-_WRITES = frozenset(
-    [
-        "set",
-        "delete",
-        "clear",
-        "copy",
-        "move",
-        "update",
-        "increment",
-        "set_if_absent",
-        "compare_and_swap",
-        "set_many",
-        "delete_many",
-        "append",
-    ]
-)
 _pairs = st.sampled_from([(one, other) for one in SCOPES for other in SCOPES if one != other])
 _ttls = st.sampled_from((1, 2.5, timedelta(seconds=4)))
 _patterns = st.sampled_from(("*", "a*", "?", "none"))
@@ -151,11 +146,11 @@ calls: st.SearchStrategy[Call] = st.one_of(
     _call("set_if_absent", scopes, keys, values),
     _call("compare_and_swap", scopes, keys, st.just(MISSING) | values, values),
     _call("set_many", scopes, st.dictionaries(keys, values, min_size=1)),
-    _call("delete_many", scopes, st.lists(keys)),
+    _call("delete_many", scopes, st.lists(keys, min_size=1)),
     _expecting(_call("append", scopes, _events), key=False),
     _call("get", scopes, keys, st.just("absent")),
     _call("exists", scopes, keys),
-    _call("get_many", scopes, st.lists(keys)),
+    _call("get_many", scopes, st.lists(keys, min_size=1)),
     _call("items", scopes, prefix=st.sampled_from(("a", "é", "z"))),
     _call("keys", scopes, prefix=st.sampled_from(("a", "é", "z"))),
 )

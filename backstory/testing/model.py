@@ -167,12 +167,13 @@ def _keys(fact: Fact) -> list[str]:
 def part_of(value: Any, steps: tuple[str | int, ...]) -> Any:
     """Return what lies at a path inside a value, or MISSING."""
     for step in steps:
-        if isinstance(value, dict) and step in value:  # noqa: SIM114 - each branch's index has its own type
-            value = value[step]
-        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
-            value = value[step]
+        if isinstance(value, dict):
+            there = step in value
         else:
+            there = isinstance(value, list) and isinstance(step, int) and step < len(value)
+        if not there:
             return MISSING
+        value = value[step]
     return value
 
 

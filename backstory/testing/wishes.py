@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -35,7 +36,7 @@ class Eye:
     """Whose eyes an operation is decided with.
 
     In a transaction `reads` has the version, before its own writes, of each key and stream that was looked at: its
-    own writes are the facts after position `begin`.
+    own writes are the facts after position `begin`. `expires` has what it saw that will be gone, and when.
     """
 
     model: Model
@@ -43,7 +44,7 @@ class Eye:
     now_us: int
     begin: int = 0
     reads: dict[tuple[str, str | None], int] = field(default_factory=dict)
-    lapses: dict[tuple[str, str | None], int] = field(default_factory=dict)
+    expires: set[tuple[int, str, str]] = field(default_factory=set)
 
     def version(self, stream: str) -> int:
         """Look at a stream's version."""
@@ -57,13 +58,12 @@ class Eye:
         cell = self.model.cells(self.branch, len(self.model.facts)).get((stream, key), NEVER)
         if cell.position <= self.begin:
             self.reads.setdefault((stream, key), cell.version)
-            self._lapse(stream, key, cell)
+        self._expect(stream, key, cell)
         return cell
 
-    def _lapse(self, stream: str, key: str, cell: Cell) -> None:
-        """Note when a value that is seen ceases to be there."""
-        if cell.position <= self.begin and cell.expires_us is not None and cell.seen(self.now_us) is not MISSING:
-            self.lapses[stream, key] = cell.expires_us
+    def _expect(self, stream: str, key: str, cell: Cell) -> None:
+        if cell.expires_us is not None and cell.seen(self.now_us) is not MISSING:
+            self.expires.add((cell.expires_us, stream, key))
 
     def value(self, stream: str, key: str) -> Any:
         """Look at a key's value."""
@@ -74,7 +74,7 @@ class Eye:
         self.version(stream)
         for (home, key), cell in self.model.cells(self.branch, len(self.model.facts)).items():
             if home == stream:
-                self._lapse(stream, key, cell)
+                self._expect(stream, key, cell)
         return self.model.state(self.branch, (len(self.model.facts), self.now_us)).get(stream, {})
 
 
@@ -159,7 +159,7 @@ def _update(eye: Eye, stream: str, key: str, change: Callable[[Any], Any], *, de
 def _increment(eye: Eye, stream: str, key: str, by: Any = 1) -> Answer:
     value = eye.value(stream, key)
     value = 0 if value is MISSING else value
-    if type(value) not in {int, float}:
+    if type(value) not in {int, float, Decimal} or {type(value), type(by)} == {Decimal, float}:
         raise InvalidValueError(key, rule="is no number")
     return [_written(stream, key, value + by, "increment", by=by)], value + by
 

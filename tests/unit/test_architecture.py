@@ -36,6 +36,7 @@ HOMES = {
     "psycopg": ("infrastructure/postgres/*", "backstory/testing/*"),
     "psycopg_pool": ("infrastructure/postgres/*",),
     "pydantic": ("backstory/*", "infrastructure/configuration*"),
+    "pytest": ("backstory/testing/*",),
     "rich": ("backstory/cli*", "backstory/demo*"),
     "structlog": ("infrastructure/telemetry*",),
     "typer": ("backstory/cli*", "backstory/demo*"),
