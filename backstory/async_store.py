@@ -9,6 +9,7 @@ import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any, Final, Self, Unpack
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from backstory.async_state import AsyncStateOperations, AsyncTransaction, Scoped
 from backstory.context import WriteContext
 from backstory.core import PAGE, Core, Filter, Metrics, check_limit, filter_of
 from backstory.domain.branches import Branch
-from backstory.domain.errors import BackstoryError
+from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.events import Change, Difference, RecordedEvent, from_micros
 from backstory.domain.ports import ProjectionInfo, Recovery
 from backstory.domain.scopes import Scope
@@ -132,18 +133,27 @@ class AsyncSubscription:
 
     async def poll(self, timeout_s: float = 0.0) -> RecordedEvent | None:
         """Return the next event, or None if there is none within `timeout_s` seconds."""
+        deadline = monotonic() + timeout_s
+        try:
+            await self._fill(deadline)
+        except StoreClosedError:
+            self._closed = True
+        return self._buffer.popleft() if self._buffer and not self._closed else None
+
+    async def _fill(self, deadline: float) -> None:
         after = await self._start()
-        waited = False
-        while not (self._closed or self._buffer):
+        while not (self._ended() or self._buffer):
             events, after = await self._runner.run(self._core.tail(self._wanted, after))
             self._after = after
             self._buffer.extend(events)
-            if events or waited or timeout_s <= 0:
-                break
-            waited = not await self._core.engine.wait_async(after, timeout_s)
-            if self._runner.closed:
-                self._closed = True
-        return self._buffer.popleft() if self._buffer and not self._closed else None
+            left_s = deadline - monotonic()
+            if events or left_s <= 0:
+                return
+            await self._core.engine.wait_async(after, left_s, self._ended)
+
+    def _ended(self) -> bool:
+        self._closed = self._closed or self._runner.closed
+        return self._closed
 
     async def close(self) -> None:
         """End the subscription; who waits for it is let go."""

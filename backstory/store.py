@@ -9,13 +9,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from time import monotonic
 from typing import Any, Final, Self, Unpack
 from uuid import UUID
 
 from backstory.context import WriteContext
 from backstory.core import PAGE, Core, Filter, Metrics, check_limit, filter_of
 from backstory.domain.branches import Branch
-from backstory.domain.errors import BackstoryError
+from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.events import Change, Difference, RecordedEvent, from_micros
 from backstory.domain.ports import ProjectionInfo, Recovery
 from backstory.domain.scopes import Scope
@@ -125,18 +126,27 @@ class Subscription:
 
     def poll(self, timeout_s: float = 0.0) -> RecordedEvent | None:
         """Return the next event, or None if there is none within `timeout_s` seconds."""
+        deadline = monotonic() + timeout_s
+        try:
+            self._fill(deadline)
+        except StoreClosedError:
+            self._closed = True
+        return self._buffer.popleft() if self._buffer and not self._closed else None
+
+    def _fill(self, deadline: float) -> None:
         after = self._start()
-        waited = False
-        while not (self._closed or self._buffer):
+        while not (self._ended() or self._buffer):
             events, after = self._runner.run(self._core.tail(self._wanted, after))
             self._after = after
             self._buffer.extend(events)
-            if events or waited or timeout_s <= 0:
-                break
-            waited = not self._core.engine.wait(after, timeout_s)
-            if self._runner.closed:
-                self._closed = True
-        return self._buffer.popleft() if self._buffer and not self._closed else None
+            left_s = deadline - monotonic()
+            if events or left_s <= 0:
+                return
+            self._core.engine.wait(after, left_s, self._ended)
+
+    def _ended(self) -> bool:
+        self._closed = self._closed or self._runner.closed
+        return self._closed
 
     def close(self) -> None:
         """End the subscription; who waits for it is let go."""

@@ -7,7 +7,7 @@ rule is written once. `yield from engine.key_head(...)` composes programs.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from backstory.domain.branches import BranchRow, Lineage
@@ -216,6 +216,14 @@ class Recovery(NamedTuple):
     message: str
 
 
+Stop = Callable[[], bool]
+
+
+def never() -> bool:
+    """Return False: nothing but the log and the time ends a wait."""
+    return False
+
+
 class Engine(Reader, Maintainer, Protocol):
     """A log's home. `commit` is called by one leader at a time with everybody's commits."""
 
@@ -254,11 +262,14 @@ class Engine(Reader, Maintainer, Protocol):
         """Do as `commit` without blocking the event loop; started at once where a thread does it."""
         ...
 
-    def wait(self, position: int, timeout_s: float) -> bool:
-        """Block until the log may have grown past a position, or the time is over."""
+    def wait(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
+        """Block until the log may have grown past a position, `stop` says so, or the time is over.
+
+        Who makes `stop` true calls `wake` afterwards: then nobody sleeps on, whenever that happens.
+        """
         ...
 
-    async def wait_async(self, position: int, timeout_s: float) -> bool:
+    async def wait_async(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Do as `wait` without blocking the event loop."""
         ...
 

@@ -11,6 +11,8 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 
+from backstory.domain.ports import Stop, never
+
 
 class Signal:
     """Wakes those who wait; `changed` lets them see what other processes did."""
@@ -39,13 +41,16 @@ class Signal:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_finish, future)
 
-    def wait(self, position: int, timeout_s: float) -> bool:
-        """Block until the log is past a position, somebody woke us, or the time is over."""
+    def wait(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
+        """Block until the log is past a position, somebody woke us or `stop` says so, or the time is over.
+
+        `stop` is asked after the generation was read: what becomes true later is followed by a wake that is seen.
+        """
         deadline = time.monotonic() + timeout_s
         with self._condition:
             generation = self._generation
         while True:
-            if self._changed(position):
+            if stop() or self._changed(position):
                 return True
             left = deadline - time.monotonic()
             if left <= 0:
@@ -57,7 +62,7 @@ class Signal:
                 if self._generation != generation:
                     return True
 
-    async def wait_async(self, position: int, timeout_s: float) -> bool:
+    async def wait_async(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Do as `wait` without blocking the event loop."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
@@ -66,7 +71,7 @@ class Signal:
             with self._condition:
                 self._loops[future] = loop
             try:
-                if await self._look(position):
+                if stop() or await self._look(position):
                     return True
                 left = deadline - loop.time()
                 if left <= 0:

@@ -14,7 +14,7 @@ from backstory.domain.commits import NEVER, Commit, KeyHead, Outcome
 from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import StoredEvent
 from backstory.domain.patterns import any_match
-from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step
+from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step, Stop, never
 from backstory.domain.sequencer import STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.programs import advance, drive
@@ -89,13 +89,13 @@ class MemoryEngine:
         """Store a group of commits."""
         return self.commit(commits)
 
-    def wait(self, position: int, timeout_s: float) -> bool:
+    def wait(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Block until the log grew past a position."""
-        return self._signal.wait(position, timeout_s)
+        return self._signal.wait(position, timeout_s, stop)
 
-    async def wait_async(self, position: int, timeout_s: float) -> bool:
+    async def wait_async(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Wait until the log grew past a position."""
-        return await self._signal.wait_async(position, timeout_s)
+        return await self._signal.wait_async(position, timeout_s, stop)
 
     def wake(self) -> None:
         """Let everybody who waits look again."""

@@ -12,7 +12,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from backstory.domain.commits import Commit, Outcome
 from backstory.domain.errors import StoreClosedError
-from backstory.domain.ports import Clock, Engine, Program, Step
+from backstory.domain.ports import Clock, Engine, Program, Step, Stop, never
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.postgres.base import LastRound, PostgresBase
 from backstory.infrastructure.postgres.connections import LOST, POOL, adapt, ends_session, named, session_settings
@@ -122,7 +122,7 @@ class AsyncPostgresEngine(PostgresBase):
         """Not this engine's: it was opened for an event loop."""
         self._not_blocking()
 
-    def wait(self, position: int, timeout_s: float) -> bool:
+    def wait(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Not this engine's: it was opened for an event loop."""
         self._not_blocking()
 
@@ -234,11 +234,11 @@ class AsyncPostgresEngine(PostgresBase):
         rows = await self._read(Ask(self._q["head"], {}))
         return bool(rows) and rows[0][0] > position
 
-    async def wait_async(self, position: int, timeout_s: float) -> bool:
+    async def wait_async(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Wait until the log grew past a position: other processes' commits arrive by NOTIFY."""
         if self._listener is None and not self._closed:
             self._listener = asyncio.get_running_loop().create_task(self._listen())
-        return await self._signal.wait_async(position, timeout_s)
+        return await self._signal.wait_async(position, timeout_s, stop)
 
     async def _listen(self) -> None:
         while not self._closed:

@@ -13,7 +13,7 @@ from psycopg_pool import ConnectionPool
 
 from backstory.domain.commits import Commit, Outcome
 from backstory.domain.errors import StoreClosedError
-from backstory.domain.ports import Clock, Engine, Program, Step
+from backstory.domain.ports import Clock, Engine, Program, Step, Stop, never
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.postgres.base import LastRound, PostgresBase
 from backstory.infrastructure.postgres.connections import LOST, POOL, adapt, ends_session, named, session_settings
@@ -128,7 +128,7 @@ class PostgresEngine(PostgresBase):
         """Not this engine's: it was opened for threads."""
         self._not_async()
 
-    async def wait_async(self, position: int, timeout_s: float) -> bool:
+    async def wait_async(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Not this engine's: it was opened for threads."""
         self._not_async()
 
@@ -240,13 +240,13 @@ class PostgresEngine(PostgresBase):
         rows = self._read(Ask(self._q["head"], {}))
         return bool(rows) and rows[0][0] > position
 
-    def wait(self, position: int, timeout_s: float) -> bool:
+    def wait(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Block until the log grew past a position: other processes' commits arrive by NOTIFY."""
         with self._listener_lock:
             if self._listener is None and not self._closed:
                 self._listener = threading.Thread(target=self._listen, name="backstory-listen", daemon=True)
                 self._listener.start()
-        return self._signal.wait(position, timeout_s)
+        return self._signal.wait(position, timeout_s, stop)
 
     def _listen(self) -> None:
         while not self._closed:

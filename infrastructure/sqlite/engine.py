@@ -15,7 +15,7 @@ import apsw
 
 from backstory.domain.commits import Commit, Outcome
 from backstory.domain.errors import BackstoryError, StoreClosedError
-from backstory.domain.ports import Clock, Program, Recovery, Step
+from backstory.domain.ports import Clock, Program, Recovery, Step, Stop, never
 from backstory.domain.sequencer import Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.configuration import Settings
@@ -221,13 +221,13 @@ class SqliteEngine(SqlReader):
         rows = self._read(Ask(self._q["head"], {}))
         return bool(rows) and rows[0][0] > position
 
-    def wait(self, position: int, timeout_s: float) -> bool:
+    def wait(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Block until the log grew past a position."""
-        return self._signal.wait(position, timeout_s)
+        return self._signal.wait(position, timeout_s, stop)
 
-    async def wait_async(self, position: int, timeout_s: float) -> bool:
+    async def wait_async(self, position: int, timeout_s: float, stop: Stop = never) -> bool:
         """Wait until the log grew past a position; looking takes microseconds, on the loop's thread."""
-        return await self._signal.wait_async(position, timeout_s)
+        return await self._signal.wait_async(position, timeout_s, stop)
 
     def wake(self) -> None:
         """Let everybody who waits look again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -161,3 +162,62 @@ async def test_an_asyncio_subscription_sees_what_another_connection_writes(sqlit
             await other.set("agent:a", "k", 1)
 
             assert (await following).key == "k"
+
+
+@pytest.mark.parametrize("closed", ["subscription", "store"])
+def test_closing_just_before_a_subscription_waits_is_not_lost(
+    store_url: str, closed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with backstory.open(store_url) as store:
+        subscription = store.subscribe()
+        wait = store._core.engine.wait
+
+        def wait_too_late(*args: Any) -> bool:
+            (subscription if closed == "subscription" else store).close()
+            return wait(*args)
+
+        monkeypatch.setattr(store._core.engine, "wait", wait_too_late)
+        found: list[object] = []
+        waiting = threading.Thread(target=lambda: found.extend(subscription), daemon=True)
+        waiting.start()
+        waiting.join(30)
+
+        assert not waiting.is_alive()
+        assert found == []
+
+
+async def test_closing_an_asyncio_subscription_while_it_looks_is_not_lost(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with backstory.open_async(store_url) as store:
+        subscription = store.subscribe()
+        engine = store._core.engine
+        wait = engine.wait_async
+
+        async def wait_too_late(*args: Any) -> bool:
+            await subscription.close()
+            return await wait(*args)
+
+        monkeypatch.setattr(engine, "wait_async", wait_too_late)
+
+        assert await asyncio.wait_for(subscription.poll(3600), 30) is None
+        with pytest.raises(StopAsyncIteration):
+            await anext(subscription)
+
+
+def test_events_that_are_not_asked_for_do_not_prolong_a_wait(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with backstory.open(store_url) as store:
+        subscription = store.subscribe(scope="agent:a")
+        asked: list[float] = []
+
+        def wait_while_others_write(position: int, timeout_s: float, stop: object) -> bool:
+            del position, stop
+            asked.append(timeout_s)
+            store.set("agent:b", "k", 1)
+            return True
+
+        monkeypatch.setattr(store._core.engine, "wait", wait_while_others_write)
+
+        assert subscription.poll(0.01) is None
+        assert asked == sorted(asked, reverse=True)
+        assert len(set(asked)) == len(asked) > 0
