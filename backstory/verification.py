@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from backstory.domain.branches import FOREVER, MAIN, BranchRow, Lineage
 from backstory.domain.chain import genesis, link_of
+from backstory.domain.errors import IntegrityError
 from backstory.domain.events import JSON_FORMAT, StoredEvent
 from backstory.domain.ports import LogQuery, Maintainer, Program, Reader
 from backstory.infrastructure import codec
@@ -18,7 +19,7 @@ Progress = Callable[[int, int], None]
 
 
 class Problem(NamedTuple):
-    """Something that does not fit. `kind`: gap, hash, order, version, encoding or projection."""
+    """Something that does not fit. `kind`: gap, hash, order, version, encoding, projection or file."""
 
     position: int
     kind: str
@@ -53,7 +54,7 @@ class _Walk:
         at = event.position
         if at != self.position + 1:
             self._say(at, "gap", f"expected position {self.position + 1}, found {at}")
-        if link_of(self.previous, event) != event.hash:
+        if self._link(event) != event.hash:
             self._say(at, "hash", "the event is not what was recorded, or not in its place")
         if event.recorded_us < self.recorded_us:
             self._say(at, "order", "recorded before the event in front of it")
@@ -66,6 +67,13 @@ class _Walk:
             self._decode(event)
         self.versions[event.branch, event.stream] = max(event.version, before or 0)
         self.position, self.previous, self.recorded_us = at, event.hash, event.recorded_us
+
+    def _link(self, event: StoredEvent) -> bytes | None:
+        """Return the hash that the event should have; None where damage left no event that could have one."""
+        try:
+            return link_of(self.previous, event)
+        except Exception:  # noqa: BLE001 - a damaged row may hold anything
+            return None
 
     def _decode(self, event: StoredEvent) -> None:
         try:
@@ -89,18 +97,28 @@ def verify(
         first = yield from reader.page(LogQuery(everything, after - 1, after))
         previous = first[0].hash if first else previous
     walk = _Walk(previous, after, whole=after == 0)
-    while walk.position < head.position:
-        page = yield from reader.page(LogQuery(everything, walk.position, head.position, limit=_PAGE))
+    try:
+        yield from _go_along(walk, reader, everything, head.position, progress)
+        if after == 0:
+            walk.problems.extend(Problem(0, "file", message) for message in (yield from care.damage()))
+        if not walk.problems:
+            walk.problems.extend((yield from _check_state(reader, care, branches)))
+    except IntegrityError as error:
+        walk.problems.append(Problem(walk.position + 1, "file", error.message))
+    return VerificationReport(not walk.problems, walk.events, walk.position, walk.previous.hex(), walk.problems)
+
+
+def _go_along(walk: _Walk, reader: Reader, everything: Lineage, end: int, progress: Progress | None) -> Program[None]:
+    """Walk to the end of the log, or to where nothing more is found."""
+    while walk.position < end:
+        page = yield from reader.page(LogQuery(everything, walk.position, end, limit=_PAGE))
         for event in page:
             walk.step(event)
         if progress is not None:
-            progress(walk.position, head.position)
+            progress(walk.position, end)
         if not page:
-            walk.problems.append(Problem(walk.position + 1, "gap", f"nothing lies between here and {head.position}"))
-            break
-    if not walk.problems:
-        walk.problems.extend((yield from _check_state(reader, care, branches)))
-    return VerificationReport(not walk.problems, walk.events, walk.position, walk.previous.hex(), walk.problems)
+            walk.problems.append(Problem(walk.position + 1, "gap", f"nothing lies between here and {end}"))
+            return
 
 
 def _check_state(reader: Reader, care: Maintainer, branches: list[BranchRow]) -> Program[list[Problem]]:

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from backstory.domain.commits import Decision, Draft, KeyHead, Needs, StreamKey, View, split_causes
 from backstory.domain.context import Author
 from backstory.domain.errors import ConflictError, InvalidScopeError, InvalidValueError, ValueTooLargeError
-from backstory.domain.events import ANY, EMPTY, EXISTS, FOREIGN_FORMAT, MISSING, ExpectedVersion, from_micros
+from backstory.domain.events import ANY, EMPTY, EXISTS, FOREIGN_FORMAT, MISSING, ExpectedVersion, from_micros, value_in
 from backstory.domain.keys import match_keys
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
 
@@ -116,7 +116,7 @@ class Decisions:
         """Return the value that a reader at this instant sees, or `MISSING`."""
         if head.data is None or not head.present(now_us):
             return MISSING
-        return self._codec.decode_value(head.data)["value"]
+        return value_in(head.data, self._codec.decode_value)
 
     # Single keys
 
@@ -280,7 +280,7 @@ class Decisions:
 
     def _copy_draft(self, target: str, key: str, head: KeyHead, author: Author, op: Op, source: str) -> Draft:  # noqa: PLR0917
         assert head.data is not None
-        value = self._codec.encode_value(self._codec.decode_value(head.data)["value"])
+        value = self._codec.encode_value(value_in(head.data, self._codec.decode_value))
         extra = {"source": {"scope": source, "key": key, "position": head.position}}
         draft = self.set_draft((target, key), value, author=author, op=op, extra=extra, expires_us=head.expires_us)
         return draft._replace(source=head.position)

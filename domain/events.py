@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Any, Final, Literal, NamedTuple, NoReturn, final
 from uuid import UUID
 
-from backstory.domain.errors import BackstoryError
+from backstory.domain.errors import BackstoryError, IntegrityError
 
 type_of = type
 
@@ -106,6 +106,14 @@ class StoredEvent(NamedTuple):
 
 
 #: The codec's JSON.
+def value_in(data: bytes, decode: Decode) -> Any:
+    """Return the value in a set event's data; raises `IntegrityError` where damage left none."""
+    try:
+        return decode(data)["value"]
+    except (KeyError, TypeError) as error:
+        raise IntegrityError("the data of a set event holds no value", kind="encoding") from error
+
+
 JSON_FORMAT: Final = 0
 #: Another library's bytes: an event in that library's sequence.
 FOREIGN_FORMAT: Final = 1

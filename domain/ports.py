@@ -206,6 +206,10 @@ class Maintainer(Protocol):
         """Return counts and sizes: events, streams, keys, branches, bytes."""
         ...
 
+    def damage(self) -> Program[list[str]]:
+        """Return what the engine itself finds wrong with its files and indexes; it may take as long as reading all."""
+        ...
+
 
 class Recovery(NamedTuple):
     """What opening a store found after a writer that did not close it."""

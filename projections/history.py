@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from backstory.domain.branches import FOREVER
-from backstory.domain.events import MISSING, Change, StoredEvent, from_micros
+from backstory.domain.events import MISSING, Change, StoredEvent, from_micros, value_in
 from backstory.domain.ports import LogQuery, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
 from backstory.projections.points import At
@@ -35,7 +35,7 @@ def steps(events: Iterable[StoredEvent], decode: Callable[[bytes], Any]) -> list
         elif event.type == STATE_DELETED:
             current, expires_us = MISSING, None
         else:
-            current, expires_us = decode(event.data)["value"], event.expires_us
+            current, expires_us = value_in(event.data, decode), event.expires_us
         found.append((event, before, current))
     return found
 
@@ -104,8 +104,8 @@ def differences(
         after = yield from state.reader.key_head(state.lineage, home, key, to.position)
         was = before.data if before.present(from_.instant_us) else None
         is_ = after.data if after.present(to.instant_us) else None
-        one = MISSING if was is None else decode(was)["value"]
-        other = MISSING if is_ is None else decode(is_)["value"]
+        one = MISSING if was is None else value_in(was, decode)
+        other = MISSING if is_ is None else value_in(is_, decode)
         if _differs(one, other):
             found.append((home, key, one, other))
     return found

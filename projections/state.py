@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.commits import KeyHead
-from backstory.domain.events import MISSING, StoredEvent
+from backstory.domain.events import MISSING, StoredEvent, value_in
 from backstory.domain.ports import Clock, Held, Program, Reader
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
 from backstory.projections.points import At, resolve
@@ -40,7 +40,7 @@ class StateReader:
     def value(self, head: KeyHead) -> Any:
         """Return the value that a live head holds, a fresh copy."""
         assert head.data is not None
-        return self._decode(head.data)["value"]
+        return value_in(head.data, self._decode)
 
     def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
         """Return a key's value, or `MISSING`."""
@@ -103,7 +103,7 @@ class StateReader:
     def _values(self, held: Mapping[str, Held], instant_us: int) -> dict[str, Any]:
         decode = self._decode
         return {
-            key: decode(data)["value"]
+            key: value_in(data, decode)
             for key, (expires_us, data) in sorted(held.items())
             if expires_us is None or expires_us > instant_us
         }

@@ -380,6 +380,11 @@ class MemoryEngine:
         return [self._info()]
 
     @_locked
+    def damage(self) -> list[str]:
+        """Return nothing: there are no files."""
+        return []
+
+    @_locked
     def numbers(self) -> dict[str, int]:
         """Return counts and sizes."""
         return {

@@ -288,6 +288,11 @@ class SqlReader:
         events, streams, keys, branches = counts[0]
         return {"events": events, "streams": streams, "keys": keys, "branches": branches, "bytes": int(size[0][0])}
 
+    def damage(self) -> Program[list[str]]:
+        """Return what the database finds wrong with its own files."""
+        rows = yield Ask(self._q["damage"], {})
+        return [text for (text,) in rows]
+
 
 def cleared_head(last: Last, clear: tuple[Any, ...]) -> KeyHead:
     """Return the head of a set that a clear followed: untouched if it had expired by then."""

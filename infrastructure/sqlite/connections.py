@@ -6,6 +6,7 @@ so a second one may never run.
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,7 @@ from backstory.infrastructure.configuration import Settings
 #: The first SQLite in which a WAL reset cannot lose commits.
 OLDEST_SQLITE: Final = (3, 51, 3)
 _DURABILITY: Final = {"full": 2, "relaxed": 1}
+_NOT_OUR_FILE: Final = ("no such table", "no such column", "unsupported file format")
 
 
 def check_library() -> None:
@@ -44,6 +46,9 @@ def connect(path: str, settings: Settings, *, create: bool, read_only: bool) -> 
         flags = apsw.SQLITE_OPEN_READONLY
     else:
         flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    if settings.vfs and settings.vfs not in apsw.vfs_names():
+        known = ", ".join(sorted(apsw.vfs_names()))
+        raise ConfigError(f"vfs is {settings.vfs!r}, which is not registered", key="vfs", hint=f"Known: {known}.")
     if create and not read_only:
         _make_folder(path)
     with translated("open", path):
@@ -53,19 +58,32 @@ def connect(path: str, settings: Settings, *, create: bool, read_only: bool) -> 
 
 
 def _make_folder(path: str) -> None:
+    """Make the folders that are missing, and keep them through a power cut; SQLite does the same for its files."""
+    folder = Path(path).parent
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for made in missing:
+            _sync_folder(made.parent)
     except OSError as error:
         raise StoreUnavailableError(
             f"cannot make the folder of {path}: {error.strerror}", hint="Choose a folder that can be written to."
         ) from error
 
 
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def configure(connection: apsw.Connection, path: str, settings: Settings, *, read_only: bool) -> None:
     """Set what a store's connection needs, and make sure that it is so."""
     with translated("open", path):
         if not read_only:
-            pragma(connection, "journal_mode", "wal")
+            pragma(connection, "journal_mode", "wal", patience_s=settings.busy_timeout_s)
             pragma(connection, "synchronous", _DURABILITY[settings.durability])
         pragma(connection, "foreign_keys", 1)
 
@@ -76,9 +94,9 @@ def shut(connection: apsw.Connection) -> None:
         connection.close(force=True)
 
 
-def pragma(connection: apsw.Connection, name: str, value: str | int) -> None:
+def pragma(connection: apsw.Connection, name: str, value: str | int, *, patience_s: float = 0.0) -> None:
     """Set one pragma and read it back; raises `ConfigError` if it did not take."""
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             connection.pragma(name, value)
@@ -115,7 +133,7 @@ def _patient(timeout_s: float) -> Callable[[int], bool]:
 
 def named(error: apsw.Error, action: str, path: str, *, outcome: Any = "unavailable") -> BackstoryError:
     """Return our error for one of SQLite's."""
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)):
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) or _does_not_fit(error):
         return IntegrityError(
             f"{path} is damaged: {error}", kind="file", hint="Restore a backup; do not write to this file."
         )
@@ -130,6 +148,11 @@ def named(error: apsw.Error, action: str, path: str, *, outcome: Any = "unavaila
     else:
         message, hint = f"cannot {action} {path}: {error}", "Check the disk; what was acknowledged is safe."
     return StoreUnavailableError(message, outcome=outcome, hint=hint)
+
+
+def _does_not_fit(error: apsw.Error) -> bool:
+    """Return whether the file is not what our statements are about any more: parts have been removed or changed."""
+    return isinstance(error, apsw.SQLError) and str(error).startswith(_NOT_OUR_FILE)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from backstory.infrastructure.sql.reader import SqlReader
 from backstory.infrastructure.sql.statements import Ask, Exclusive, load
 from backstory.infrastructure.sql.writing import rows_of
 from backstory.infrastructure.sqlite.connections import check_library, configure, connect, named, shut, translated
-from backstory.infrastructure.sqlite.schema import prepare
+from backstory.infrastructure.sqlite.schema import prepare, recognise
 from backstory.infrastructure.waiting import Signal
 from backstory.infrastructure.writers import Writer, look_for_dead
 
@@ -59,7 +59,7 @@ class SqliteEngine(SqlReader):
         self._signal = Signal(self._grown, poll_s=settings.poll_interval_s)
         self._write = self._connect(create=create)
         try:
-            self.log_id = prepare(self._write, self._path, read_only=read_only)
+            self.log_id = prepare(self._write, self._path)
             self.recovery: Recovery | None = drive(look_for_dead(self, queries), self._read)
         except BaseException:
             self.close()
@@ -68,6 +68,7 @@ class SqliteEngine(SqlReader):
     def _connect(self, *, create: bool = False) -> apsw.Connection:
         connection = connect(self._path, self._settings, create=create, read_only=self.read_only)
         try:
+            recognise(connection, self._path, create=create and not self.read_only)
             configure(connection, self._path, self._settings, read_only=self.read_only)
         except BaseException:
             shut(connection)

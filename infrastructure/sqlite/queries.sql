@@ -3,6 +3,10 @@
 -- name: size
 SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
 
+-- name: damage
+-- Every index against its table, too: a read by a damaged index would be wrong without a word.
+SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'
+
 -- name: insert_event
 INSERT INTO events (position, branch, stream, version, event_id, type, key, recorded_us, expires_us,
                     correlation, causes, actor, extra, format, cipher_key, data, hash)

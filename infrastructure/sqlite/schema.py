@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import apsw
 
-from backstory.domain.errors import ConfigError, StoreUnavailableError, StoreVersionError
+from backstory.domain.errors import ConfigError, IntegrityError, StoreUnavailableError, StoreVersionError
 from backstory.infrastructure.sql.statements import text_of
 from backstory.infrastructure.sqlite.connections import translated
 
@@ -16,17 +16,27 @@ VERSION: Final = 1
 APPLICATION_ID: Final = 0x426B5374
 
 
-def prepare(connection: apsw.Connection, path: str, *, read_only: bool) -> bytes:
-    """Return the log's id, making the schema in an empty file.
+def recognise(connection: apsw.Connection, path: str, *, create: bool) -> None:
+    """Look whether a file is ours, or empty and to be made ours, before anything in it is touched.
 
-    Raises `ConfigError` for another program's file, `StoreVersionError` for a newer version.
+    Raises `ConfigError` for another program's file, `StoreVersionError` for a newer version,
+    `StoreUnavailableError` for an empty one that is not to be made.
     """
     with translated("open", path):
+        if _version(connection, path) == 0 and not create:
+            raise StoreUnavailableError(
+                f"{path} holds no store yet", hint="Open it for writing, and let it be created, first."
+            )
+
+
+def prepare(connection: apsw.Connection, path: str) -> bytes:
+    """Return the log's id, making the schema in an empty file."""
+    with translated("open", path):
         if _version(connection, path) == 0:
-            if read_only:
-                raise StoreUnavailableError(f"{path} holds no store yet", hint="Open it for writing first.")
             _create(connection, path)
         rows: list[tuple[Any, ...]] = connection.execute("SELECT value FROM store WHERE name = 'log_id'").fetchall()
+        if not rows:
+            raise IntegrityError(f"{path} has lost its log's id", kind="file", hint="Restore a backup.")
         log_id: bytes = rows[0][0]
         return log_id
 
