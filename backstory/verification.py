@@ -11,6 +11,7 @@ from backstory.domain.chain import genesis, link_of
 from backstory.domain.errors import IntegrityError
 from backstory.domain.events import JSON_FORMAT, StoredEvent
 from backstory.domain.ports import LogQuery, Maintainer, Program, Reader
+from backstory.domain.sequencer import BRANCH_CREATED
 from backstory.infrastructure import codec
 from backstory.projections.state import fold
 
@@ -19,7 +20,7 @@ Progress = Callable[[int, int], None]
 
 
 class Problem(NamedTuple):
-    """Something that does not fit. `kind`: gap, hash, order, version, encoding, projection or file."""
+    """Something that does not fit. `kind`: gap, hash, order, version, encoding, branch, projection or file."""
 
     position: int
     kind: str
@@ -46,6 +47,7 @@ class _Walk:
         self.recorded_us = 0
         self.whole = whole
         self.versions: dict[tuple[int, str], int] = {}
+        self.forks: dict[tuple[str, int, int], int] = {}
         self.problems: list[Problem] = []
         self.events = 0
 
@@ -77,9 +79,18 @@ class _Walk:
 
     def _decode(self, event: StoredEvent) -> None:
         try:
-            codec.decode_value(event.data)
+            data = codec.decode_value(event.data)
+            if event.type == BRANCH_CREATED:
+                self.forks[data["name"], data["position"], event.recorded_us] = event.position
         except Exception as error:  # noqa: BLE001 - whatever it is, it belongs into the report
             self._say(event.position, "encoding", str(error))
+
+    def check_forks(self, branches: list[BranchRow]) -> None:
+        """Compare the forks that were walked past with the branches that readers go by."""
+        known = {(row.name, row.position, row.created_us) for row in branches}
+        for fork, position in self.forks.items():
+            if fork not in known:
+                self._say(position, "branch", f"the fork {fork[0]} is not among the branches as it was made")
 
     def _say(self, position: int, kind: str, message: str) -> None:
         self.problems.append(Problem(position, kind, message))
@@ -101,6 +112,8 @@ def verify(
         yield from _go_along(walk, reader, everything, head.position, progress)
         if after == 0:
             walk.problems.extend(Problem(0, "file", message) for message in (yield from care.damage()))
+        branches = yield from reader.branches()
+        walk.check_forks(branches)
         if not walk.problems:
             walk.problems.extend((yield from _check_state(reader, care, branches)))
     except IntegrityError as error:

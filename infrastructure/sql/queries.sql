@@ -141,6 +141,15 @@ WHERE e.type = 1
   AND NOT EXISTS (SELECT 1 FROM keys o JOIN events x ON x.key = o.id
                   WHERE o.stream = k.stream AND o.kind = 1 AND o.name = k.name AND x.type = 4 AND x.position > e.position)
 
+-- name: clears_amiss
+-- Clears that do not stand beside the log as they stand in it: as-of reads would miss them, or make them up.
+SELECT e.position FROM events e WHERE e.type = 3 AND NOT EXISTS (
+    SELECT 1 FROM clears c WHERE c.stream = e.stream AND c.position = e.position
+    AND c.version = e.version AND c.recorded_us = e.recorded_us)
+UNION ALL
+SELECT c.position FROM clears c WHERE NOT EXISTS (
+    SELECT 1 FROM events e WHERE e.position = c.position AND e.type = 3 AND e.stream = c.stream)
+
 -- name: counts
 SELECT (SELECT coalesce(max(position), 0) FROM events), (SELECT count(*) FROM streams),
        (SELECT count(*) FROM keys WHERE kind = 0), (SELECT count(*) FROM branches WHERE dropped = 0)

@@ -289,9 +289,10 @@ class SqlReader:
         return {"events": events, "streams": streams, "keys": keys, "branches": branches, "bytes": int(size[0][0])}
 
     def damage(self) -> Program[list[str]]:
-        """Return what the database finds wrong with its own files."""
+        """Return what the database finds wrong with its own files, and clears that reads would not find."""
         rows = yield Ask(self._q["damage"], {})
-        return [text for (text,) in rows]
+        amiss = yield Ask(self._q["clears_amiss"], {})
+        return [*(text for (text,) in rows), *(f"the clear at position {at} is amiss" for (at,) in amiss)]
 
 
 def cleared_head(last: Last, clear: tuple[Any, ...]) -> KeyHead:
