@@ -47,7 +47,7 @@ class AsyncStateView:
     # </async>
     async def _resolve(self) -> At:
         if self._at is None:
-            self._at = await self._runner.run(self._core.state.at(self._point))
+            self._at = await self._runner.run(self._core.at(self._point))
         return self._at
 
     def _resolved(self) -> At:
@@ -68,28 +68,28 @@ class AsyncStateView:
 
     async def get(self, scope: Scoped, key: str, default: Any = None) -> Any:
         """Return a key's value, or the default."""
-        await self._resolve()
-        return await self._runner.run(self._core.operations.get(scope, key, default, self._point, None))
+        at = await self._resolve()
+        return await self._runner.run(self._core.operations.get(scope, key, default, at, None))
 
     async def keys(self, scope: Scoped, *, prefix: str = "") -> list[str]:
         """Return the scope's keys, sorted."""
-        await self._resolve()
-        return await self._runner.run(self._core.operations.keys(scope, prefix, self._point))
+        at = await self._resolve()
+        return await self._runner.run(self._core.operations.keys(scope, prefix, at))
 
     async def items(self, scope: Scoped, *, prefix: str = "") -> dict[str, Any]:
         """Return the scope's values by key, sorted."""
-        await self._resolve()
-        return await self._runner.run(self._core.operations.items(scope, prefix, self._point))
+        at = await self._resolve()
+        return await self._runner.run(self._core.operations.items(scope, prefix, at))
 
     async def exists(self, scope: Scoped, key: str) -> bool:
         """Return whether a key has a value."""
-        await self._resolve()
-        return await self._runner.run(self._core.operations.exists(scope, key, self._point))
+        at = await self._resolve()
+        return await self._runner.run(self._core.operations.exists(scope, key, at))
 
     async def scopes(self, *, all: bool = False) -> list[Scope]:
         """Return the scopes with keys, or with any event."""
-        await self._resolve()
-        return await self._runner.run(self._core.scopes(self._point, everything=all))
+        at = await self._resolve()
+        return await self._runner.run(self._core.scopes(at, everything=all))
 
 
 class AsyncSubscription:

@@ -60,18 +60,29 @@ def author_of(given: WriteContext, actor: str | None) -> Author:
     if unknown:
         raise TypeError(f"unexpected context: {', '.join(sorted(unknown))}; known are {', '.join(sorted(_NAMES))}")
     correlation = merged.get("correlation_id")
-    who = merged.get("actor") or actor
+    who = merged.get("actor", actor)
+    who = actor if who is None else who
     return Author(
-        None if correlation is None else pack_correlation(_correlation(correlation)),
+        None if correlation is None else packed_correlation(correlation),
         _causes(merged.get("cause")),
-        None if who is None else _text("actor", who),
+        None if who is None else packed_actor(who),
         _extra(merged),
     )
 
 
 @lru_cache(maxsize=256)
 def _nobody_but(actor: str | None) -> Author:
-    return NOBODY if actor is None else Author(actor=_text("actor", actor))
+    return NOBODY if actor is None else Author(actor=packed_actor(actor))
+
+
+def packed_actor(given: object) -> bytes:
+    """Return an actor as engines keep it; raises `InvalidValueError`."""
+    return _text("actor", given)
+
+
+def packed_correlation(given: object) -> bytes:
+    """Return a correlation id as engines keep it; raises `InvalidValueError`."""
+    return pack_correlation(_correlation(given))
 
 
 def _correlation(given: object) -> str:
@@ -123,6 +134,8 @@ def _extra(merged: Mapping[str, Any]) -> bytes | None:
     extra = {name: merged[name] for name in _EXTRA if merged.get(name)}
     if not extra:
         return None
+    if "metadata" in extra and not isinstance(extra["metadata"], Mapping):
+        raise InvalidValueError("metadata", rule="is no mapping", hint="Give a dict.")
     for name in ("tags", "artifacts"):
         if name in extra:
             extra[name] = _texts(name, extra[name])
@@ -130,8 +143,6 @@ def _extra(merged: Mapping[str, Any]) -> bytes | None:
         extra["metadata"] = {**extra.get("metadata", {}), "artifacts": extra.pop("artifacts")}
     if "traceparent" in extra:
         _text("traceparent", extra["traceparent"])
-    if "metadata" in extra and not isinstance(extra["metadata"], Mapping):
-        raise InvalidValueError("metadata", rule="is no mapping", hint="Give a dict.")
     return codec.encode_value(extra)
 
 

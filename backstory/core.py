@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
-from backstory.context import WriteContext, author_of
+from backstory.context import WriteContext, author_of, packed_actor, packed_correlation
 from backstory.domain.branches import (
     MAIN,
     MAIN_NAME,
@@ -26,7 +26,7 @@ from backstory.domain.errors import (
     NotFoundError,
     ReadOnlyError,
 )
-from backstory.domain.events import Change, Difference, RecordedEvent, from_micros, pack_correlation
+from backstory.domain.events import Change, Difference, RecordedEvent, from_micros
 from backstory.domain.keys import normalise_key
 from backstory.domain.ports import Clock, Engine, LogQuery, Program, ProjectionInfo
 from backstory.domain.scopes import Scope
@@ -35,6 +35,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.operations import Operations, stream_of
 from backstory.projections.history import differences, history
+from backstory.projections.points import At
 from backstory.projections.state import StateReader
 from backstory.replay.blame import blame
 from backstory.sessions import DirectSession, TransactionSession, append, commit_of
@@ -78,16 +79,22 @@ def filter_of(
     actor: str | None = None,
 ) -> Filter:
     """Return a checked filter; raises `InvalidScopeError`, `InvalidKeyError` or `InvalidValueError`."""
-    names = (types,) if isinstance(types, str) else None if types is None else tuple(types)
-    if names is not None and not all(isinstance(name, str) for name in names):
-        raise InvalidValueError("types", rule="holds something that is no text", hint="Give names like `hook.*`.")
+    names = None if types is None else _names(types)
     return Filter(
         None if scope is None else stream_of(scope),
         names,
         None if key is None else normalise_key(key),
-        None if correlation_id is None else pack_correlation(correlation_id),
-        None if actor is None else actor.encode(),
+        None if correlation_id is None else packed_correlation(correlation_id),
+        None if actor is None else packed_actor(actor),
     )
+
+
+def _names(types: object) -> tuple[str, ...]:
+    many = (types,) if isinstance(types, str) else tuple(types) if isinstance(types, Iterable) else (types,)
+    for name in many:
+        if not isinstance(name, str):
+            raise InvalidValueError("types", rule=f"{name!r} is no text", hint="Give names like `hook.*`.")
+    return many
 
 
 def check_limit(limit: object) -> None:
@@ -102,6 +109,8 @@ class Core:
     def __init__(
         self, engine: Engine, branch: BranchRow, lineage: Lineage, *, clock: Clock, actor: str | None, max_bytes: int
     ) -> None:
+        if actor is not None:
+            packed_actor(actor)
         self.engine: Final = engine
         self.branch: Final = branch
         self.lineage: Final = lineage
@@ -124,6 +133,12 @@ class Core:
         """Return operations whose writes go to a transaction."""
         author_of(given, self.actor)
         return Operations(session, self.state, self.decisions, self.actor)
+
+    def at(self, point: object) -> Program[At]:
+        """Return a point's place; raises `InvalidPointError` for None too, which elsewhere is now."""
+        if point is None:
+            raise InvalidPointError(point, rule="is no position, datetime or event id")
+        return self.state.at(point)
 
     # State of many keys
 
@@ -160,8 +175,8 @@ class Core:
 
     def diff(self, from_: object, to: object, scope: Scope | str | None) -> Program[list[Difference]]:
         stream = None if scope is None else stream_of(scope)
-        before = yield from self.state.at(_point(from_))
-        after = yield from self.state.at(_point(to))
+        before = yield from self.at(from_)
+        after = yield from self.at(to)
         found = yield from differences(self.state, before, after, stream, codec.decode_value)
         pairs = ((scope_of(home), key, was, is_) for home, key, was, is_ in found)
         return [Difference(home, key, was, is_) for home, key, was, is_ in pairs if home is not None]
@@ -292,12 +307,6 @@ def scope_of(stream: str) -> Scope | None:
     except InvalidScopeError:
         return None
     return scope if str(scope) == stream else None
-
-
-def _point(point: object) -> object:
-    if point is None:
-        raise InvalidPointError(point, rule="is no position, datetime or event id")
-    return point
 
 
 def _branch_name(name: object) -> str:

@@ -132,6 +132,8 @@ class Operations:
     ) -> Program[Any]:
         at = (stream_of(scope), normalise_key(key))
         author = author_of(given, self._actor)
+        if not callable(change):
+            raise InvalidValueError("change", rule=f"is {type(change).__name__}, no function", hint="Give a function.")
         conflict: ConflictError | None = None
         for _ in range(_UPDATE_TRIES):
             head, now_us = yield from self._session.head_of(*at)
@@ -177,6 +179,8 @@ class Operations:
     ) -> Program[list[RecordedEvent]]:
         stream = stream_of(scope)
         author = author_of(given, self._actor)
+        if not isinstance(mapping, Mapping):
+            raise InvalidValueError("mapping", rule=f"is {type(mapping).__name__}, no mapping", hint="Give a dict.")
         encoded: dict[str, bytes] = {}
         for name, value in mapping.items():
             key = normalise_key(name)
@@ -200,7 +204,7 @@ class Operations:
         stream = stream_of(scope)
         _check_expected(expected)
         author = author_of(given, self._actor)
-        wanted = (events,) if isinstance(events, Event) else tuple(events)
+        wanted = tuple(events) if isinstance(events, Iterable) else (events,)
         checked = [self._checked(stream, event) for event in wanted]
         if not checked:
             return []

@@ -40,7 +40,7 @@ class StateView:
 
     def _resolve(self) -> At:
         if self._at is None:
-            self._at = self._runner.run(self._core.state.at(self._point))
+            self._at = self._runner.run(self._core.at(self._point))
         return self._at
 
     def _resolved(self) -> At:
@@ -61,28 +61,28 @@ class StateView:
 
     def get(self, scope: Scoped, key: str, default: Any = None) -> Any:
         """Return a key's value, or the default."""
-        self._resolve()
-        return self._runner.run(self._core.operations.get(scope, key, default, self._point, None))
+        at = self._resolve()
+        return self._runner.run(self._core.operations.get(scope, key, default, at, None))
 
     def keys(self, scope: Scoped, *, prefix: str = "") -> list[str]:
         """Return the scope's keys, sorted."""
-        self._resolve()
-        return self._runner.run(self._core.operations.keys(scope, prefix, self._point))
+        at = self._resolve()
+        return self._runner.run(self._core.operations.keys(scope, prefix, at))
 
     def items(self, scope: Scoped, *, prefix: str = "") -> dict[str, Any]:
         """Return the scope's values by key, sorted."""
-        self._resolve()
-        return self._runner.run(self._core.operations.items(scope, prefix, self._point))
+        at = self._resolve()
+        return self._runner.run(self._core.operations.items(scope, prefix, at))
 
     def exists(self, scope: Scoped, key: str) -> bool:
         """Return whether a key has a value."""
-        self._resolve()
-        return self._runner.run(self._core.operations.exists(scope, key, self._point))
+        at = self._resolve()
+        return self._runner.run(self._core.operations.exists(scope, key, at))
 
     def scopes(self, *, all: bool = False) -> list[Scope]:
         """Return the scopes with keys, or with any event."""
-        self._resolve()
-        return self._runner.run(self._core.scopes(self._point, everything=all))
+        at = self._resolve()
+        return self._runner.run(self._core.scopes(at, everything=all))
 
 
 class Subscription:

@@ -7,7 +7,7 @@ lock; a transaction decides on its own view and has its reads checked at commit.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, localcontext
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from backstory.domain.commits import Decision, Draft, KeyHead, Needs, StreamKey, View, split_causes
@@ -20,6 +20,8 @@ from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIR
 Expected = int | ExpectedVersion
 Op = Literal["set", "update", "increment", "copy", "move", "migrate", "restore"]
 NO_NEEDS: Final = Needs()
+# A sum of decimals is exact or refused, whatever the caller's own decimal context would make of it.
+_EXACT: Final = Context(prec=10_000, traps=[Inexact, InvalidOperation, Overflow])
 
 
 class ValueCodec(Protocol):
@@ -260,6 +262,7 @@ class Decisions:
 
     def copy(self, source: str, target: str, *, pattern: str, author: Author, move: bool = False) -> Intent:
         """Copy (or move) the keys that fit a pattern into another scope; the result is how many."""
+        match_keys(pattern, "")
         if source == target:
             raise InvalidScopeError(target, rule="source and target are the same scope", hint="Name two scopes.")
         op: Op = "move" if move else "copy"
@@ -361,8 +364,11 @@ def _check_number(value: object, path: str) -> None:
 
 def _add(current: Any, by: Any, path: str) -> Any:
     try:
-        return current + by
-    except (TypeError, OverflowError) as error:
+        if not isinstance(current, Decimal) and not isinstance(by, Decimal):
+            return current + by
+        with localcontext(_EXACT):
+            return current + by
+    except (TypeError, ArithmeticError) as error:
         raise InvalidValueError(path, rule=f"cannot be added to: {error}", hint="Add numbers of one kind.") from error
 
 

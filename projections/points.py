@@ -24,8 +24,11 @@ def resolve(reader: Reader, point: object) -> Program[At]:
     """Return where a point lies; raises `InvalidPointError` for one that does not exist.
 
     A position or an event id is seen at its recorded time. An instant takes in all that was
-    recorded up to it, itself included; one in the future is the head, seen at that instant.
+    recorded up to it, itself included; one in the future is the head, seen at that instant. A
+    place that was resolved before stays where it is.
     """
+    if type(point) is At:
+        return point
     if isinstance(point, bool) or not isinstance(point, (int, datetime, UUID)):
         raise InvalidPointError(point, rule="is no position, datetime or event id")
     if isinstance(point, datetime):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -99,6 +100,33 @@ WRITES: list[Call] = [
     lambda s: s.fork(""),
     lambda s: s.fork("a\nb"),
     lambda s: s.blame("agent:a", "n", path="a["),
+    lambda s: s.blame("agent:a", "n", path="a..b"),
+    lambda s: s.blame("agent:a", "n", path='["\\q"]'),
+    lambda s: s.blame("agent:a", "n", path=5),
+    lambda s: s.increment("agent:a", "n", float("inf")),
+    lambda s: s.increment("agent:a", "n", Decimal("NaN")),
+    lambda s: s.increment("agent:a", "n", Decimal("sNaN")),
+    lambda s: s.increment("agent:a", "n", Decimal("1e-99999")),
+    lambda s: s.set_many("agent:a", ["k"]),
+    lambda s: s.delete_many("agent:a", "keys"),
+    lambda s: s.append("agent:a", None),
+    lambda s: s.append("agent:a", "no event"),
+    lambda s: s.append("agent:a", {"type": "a.b"}),
+    lambda s: s.update("agent:a", "n", 5),
+    lambda s: s.compare_and_swap("agent:a", "n", object(), 1),
+    lambda s: s.compare_and_swap("agent:a", "n", 1, backstory.MISSING),
+    lambda s: s.set("agent:a", "k", 1, actor=""),
+    lambda s: s.set("agent:a", "k", 1, metadata=5, artifacts=["x"]),
+    lambda s: s.set("agent:a", "k", 1, artifacts="x"),
+    lambda s: s.set("agent:a", "k", 1, traceparent=5),
+    lambda s: s.set("agent:a", "k", 1, cause=[5]),
+    lambda s: s.set("agent:a", "k", 1, cause=Event("a.b")),
+    lambda s: s.set("agent:a", "k", 1, ttl=1e30),
+    lambda s: s.set("agent:a", "k", 1, ttl=timedelta.max),
+    lambda s: s.set("agent:a", "k", 1, expected_version=None),
+    lambda s: s.fork(5),
+    lambda s: s.fork("x" * 129),
+    lambda s: s.event(5),
 ]
 
 
@@ -233,6 +261,7 @@ def _cases() -> list[tuple[str, Call, type[BackstoryError], dict[str, object]]]:
         ("unknown projection", lambda s: s.rebuild("x"), NotFoundError, {"what": "projection", "name": "x"}),
         ("schema version", lambda s: s.get("agent:a", "n", schema_version="1.0.0"), SchemaError, {}),
         ("copy onto itself", lambda s: s.copy("agent:a", "agent:a"), InvalidScopeError, {}),
+        ("copy by no pattern", lambda s: s.copy("agent:new", "agent:b", keys=5), InvalidKeyError, {"key": 5}),
         ("move onto itself", lambda s: s.move("agent:a", "agent:a"), InvalidScopeError, {}),
     ]
     return cases
@@ -306,6 +335,20 @@ def test_a_log_query_is_checked_when_it_is_asked(store_url: str) -> None:
         for limit in (-1, "1", True):
             with pytest.raises(InvalidValueError):
                 store.log(limit=limit)  # type: ignore[arg-type]
+        for types in (5, [5], ["a.b", None]):
+            with pytest.raises(InvalidValueError):
+                store.log(types=types)  # type: ignore[arg-type]
+            with pytest.raises(InvalidValueError):
+                store.subscribe(types=types)  # type: ignore[arg-type]
+        for text in (5, "", "\ud800", ["a"]):
+            with pytest.raises(InvalidValueError):
+                store.log(actor=text)  # type: ignore[arg-type]
+            with pytest.raises(InvalidValueError):
+                store.log(correlation_id=text)  # type: ignore[arg-type]
+            with pytest.raises(InvalidValueError):
+                store.subscribe(correlation_id=text)  # type: ignore[arg-type]
+        with pytest.raises(InvalidPointError):
+            store.at(None)  # type: ignore[arg-type]
         with pytest.raises(InvalidScopeError):
             store.log(scope="bogus:x")
         with pytest.raises(InvalidKeyError):
@@ -317,6 +360,23 @@ def test_a_future_instant_is_the_head(store_url: str) -> None:
         store.set("agent:a", "k", 1)
 
         assert store.get("agent:a", "k", as_of=datetime.now(UTC) + timedelta(days=1)) == 1
+
+
+def test_a_view_of_the_future_stays_at_the_head_that_it_saw(store_url: str) -> None:
+    with backstory.open(store_url) as store:
+        store.set("agent:a", "k", 1)
+        view = store.at(datetime.now(UTC) + timedelta(days=1))
+        store.set("agent:a", "k", 2)
+
+        assert view.position == 1
+        assert view.get("agent:a", "k") == 1
+        assert view.items("agent:a") == {"k": 1}
+
+
+def test_a_store_for_nobody_is_not_opened() -> None:
+    for actor in (5, "", ["a"]):
+        with pytest.raises(InvalidValueError):
+            backstory.open("memory://", actor=actor)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["set", "transaction", "fork", "rebuild"])
