@@ -10,8 +10,9 @@ import asyncio
 import copy
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
+from queue import SimpleQueue
 from typing import Final
 
 from backstory.domain.commits import Commit, Outcome
@@ -23,93 +24,94 @@ _Wait = tuple[Sequence[Commit], asyncio.Future[Sequence[Outcome]]]
 
 
 class _Ticket:
-    """One waiting writer. Its lock is held until there are outcomes, or it must lead."""
+    """One writer's commits. Its bell rings when there are outcomes, or when it must lead; twice does no harm."""
 
-    __slots__ = ("commits", "lead", "lock", "outcomes")
+    __slots__ = ("bell", "commits", "group", "outcomes")
 
     def __init__(self, commits: Sequence[Commit]) -> None:
         self.commits = commits
-        self.lead = False
+        self.bell: SimpleQueue[None] | None = None
+        self.group: Iterable[_Ticket] = ()
         self.outcomes: Sequence[Outcome] | None = None
-        self.lock = threading.Lock()
-        self.lock.acquire()
+
+    def ring(self) -> None:
+        """Call the writer, if it waits at all."""
+        if self.bell is not None:
+            self.bell.put(None)
 
 
 class GroupCommit:
-    """Group commit for threads."""
+    """Group commit for threads. An interrupt may strike at any point: `_abandon` then sees to those who wait."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._mutex = threading.Lock()
         self._queue: deque[_Ticket] = deque()
-        self._busy = False
+        self._leader: _Ticket | None = None
 
     def submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         """Return what became of each of one writer's commits, once they are durable or refused."""
-        with self._mutex:
-            if self._busy:
-                ticket = _Ticket(commits)
-                self._queue.append(ticket)
-            else:
-                self._busy = True
-                ticket = None
-        if ticket is None:
-            return self._lead_alone(commits)
+        ticket = _Ticket(commits)
         try:
-            ticket.lock.acquire()
+            with self._mutex:
+                if self._leader is None:
+                    self._leader = ticket
+                else:
+                    ticket.bell = SimpleQueue()
+                    self._queue.append(ticket)
+            if ticket.bell is None:
+                ticket.outcomes = self._commit(commits)
+                self._hand_over()
+            else:
+                ticket.bell.get()
+                if ticket.outcomes is None:
+                    self._lead(ticket)
         except BaseException:
             self._abandon(ticket)
             raise
-        if ticket.lead:
-            self._lead()
         assert ticket.outcomes is not None
         return ticket.outcomes
 
-    def _abandon(self, ticket: _Ticket) -> None:
-        """Take an interrupted writer out of the queue; if it was to lead, let another."""
-        with self._mutex:
-            waiting = ticket in self._queue
-            if waiting:
-                self._queue.remove(ticket)
-        if waiting and ticket.lead:
-            self._hand_over()
-
-    def _lead_alone(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
+    def _commit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         try:
             return self._engine.commit(commits)
-        except Exception as error:  # noqa: BLE001 - an outcome like any other
-            return _failed(error, len(commits))
-        finally:
-            self._hand_over()
-
-    def _lead(self) -> None:
-        with self._mutex:
-            group = [self._queue.popleft() for _ in range(min(len(self._queue), _MOST))]
-        commits = [commit for ticket in group for commit in ticket.commits]
-        outcomes: Sequence[Outcome] = ()
-        try:
-            outcomes = self._engine.commit(commits)
         except Exception as error:  # noqa: BLE001 - everybody in the group must hear of it
-            outcomes = _failed(error, len(commits))
-        finally:
-            if not outcomes:
-                interrupted = StoreUnavailableError("the group's leader was interrupted", outcome="unknown")
-                outcomes = _failed(interrupted, len(commits))
-            left = iter(outcomes)
-            for ticket in group:
-                ticket.outcomes = list(islice(left, len(ticket.commits)))
-                if not ticket.lead:
-                    ticket.lock.release()
-            self._hand_over()
+            return _failed(error, len(commits))
+
+    def _lead(self, ticket: _Ticket) -> None:
+        """Commit for everybody who waits, this writer among them."""
+        with self._mutex:
+            ticket.group, self._queue = self._queue, deque()
+        outcomes = iter(self._commit([commit for member in ticket.group for commit in member.commits]))
+        for member in ticket.group:
+            member.outcomes = list(islice(outcomes, len(member.commits)))
+            if member is not ticket:
+                member.ring()
+        self._hand_over()
 
     def _hand_over(self) -> None:
+        """Let the next writer lead, if one waits."""
         with self._mutex:
-            if self._queue:
-                following = self._queue[0]
-                following.lead = True
-                following.lock.release()
-            else:
-                self._busy = False
+            self._leader = self._queue[0] if self._queue else None
+            if self._leader is not None:
+                self._leader.ring()
+
+    def _abandon(self, ticket: _Ticket) -> None:
+        """Take an interrupted writer out; if it led, tell its group that nobody knows, and let another lead.
+
+        Nothing here minds what was done before the interrupt: all of it can be done again.
+        """
+        with self._mutex:
+            for member in ticket.group:
+                if member.outcomes is None:
+                    interrupted = StoreUnavailableError("the group's leader was interrupted", outcome="unknown")
+                    member.outcomes = _failed(interrupted, len(member.commits))
+                member.ring()
+            self._queue = deque(one for one in self._queue if one.outcomes is None and one is not ticket)
+            if self._leader is ticket:
+                self._leader = self._queue[0] if self._queue else None
+            if self._leader is not None:
+                self._leader.ring()
 
 
 class AsyncGroupCommit:

@@ -27,13 +27,14 @@ class Signal:
         self._changed = changed
         self._changed_async = changed_async
         self._poll_s = poll_s
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
         self._generation = 0
         self._loops: dict[asyncio.Future[None], asyncio.AbstractEventLoop] = {}
 
     def wake(self) -> None:
         """Let everybody who waits look again; never blocks for long."""
-        with self._condition:
+        with self._lock:
             self._generation += 1
             self._condition.notify_all()
             loops, self._loops = self._loops, {}
@@ -47,7 +48,7 @@ class Signal:
         `stop` is asked after the generation was read: what becomes true later is followed by a wake that is seen.
         """
         deadline = time.monotonic() + timeout_s
-        with self._condition:
+        with self._lock:
             generation = self._generation
         while True:
             if stop() or self._changed(position):
@@ -55,7 +56,7 @@ class Signal:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            with self._condition:
+            with self._lock:
                 if self._generation != generation:
                     return True
                 self._condition.wait(left if self._poll_s is None else min(left, self._poll_s))
@@ -68,7 +69,7 @@ class Signal:
         deadline = loop.time() + timeout_s
         while True:
             future: asyncio.Future[None] = loop.create_future()
-            with self._condition:
+            with self._lock:
                 self._loops[future] = loop
             try:
                 if stop() or await self._look(position):
@@ -81,7 +82,7 @@ class Signal:
                 if done:
                     return True
             finally:
-                with self._condition:
+                with self._lock:
                     self._loops.pop(future, None)
                 future.cancel()
 

@@ -12,10 +12,10 @@ from backstory.domain.branches import FOREVER, MAIN, MAIN_NAME, BranchRow, Linea
 from backstory.domain.chain import genesis
 from backstory.domain.commits import NEVER, Commit, KeyHead, Outcome
 from backstory.domain.errors import StoreClosedError
-from backstory.domain.events import StoredEvent
+from backstory.domain.events import JSON_FORMAT, StoredEvent
 from backstory.domain.patterns import any_match
 from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step, Stop, never
-from backstory.domain.sequencer import STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.programs import advance, drive
 from backstory.infrastructure.waiting import Signal
@@ -80,7 +80,12 @@ class MemoryEngine:
         with self._lock:
             if self._closed:
                 raise StoreClosedError
-            batch = drive(append(self, commits, self._memory, self._clock.now_us()), _no_request)
+            before = len(self._rows), list(self._branches), dict(self._tracking)
+            try:
+                batch = drive(append(self, commits, self._memory, self._clock.now_us()), _no_request)
+            except BaseException:
+                self._undo(*before)
+                raise
         if batch.rows:
             self._signal.wake()
         return batch.outcomes
@@ -116,13 +121,8 @@ class MemoryEngine:
     def insert(self, batch: Batch) -> None:
         """Store a batch."""
         for row in batch.rows:
-            at = (row.branch, row.stream)
             self._rows.append(row)
-            self._by_id[row.event_id] = row.position
-            self._streams.setdefault(at, []).append(row.position)
-            peaks = self._peaks.setdefault(at, [])
-            peaks.append(max(row.version, peaks[-1]) if peaks else row.version)
-            self._apply(row)
+            self._index(row)
         for row, keys in batch.cleared:
             self._clears.setdefault((row.branch, row.stream), []).append(row.position)
             if self._state is not None:
@@ -136,10 +136,29 @@ class MemoryEngine:
         for tracking in batch.tracking:
             self._tracking[tracking.name] = tracking.position
 
-    def _apply(self, row: StoredEvent) -> None:
+    def _undo(self, count: int, branches: list[BranchRow], tracking: dict[str, int]) -> None:
+        """Go back to so many events, wherever an interrupt struck: all else is made from them again."""
+        del self._rows[count:]
+        self._branches, self._tracking = branches, tracking
+        self._memory.forget()
+        for index in (self._by_id, self._streams, self._peaks, self._keys, self._clears):
+            index.clear()
+        kept, self._state = self._state is not None, None
+        for row in self._rows:
+            self._index(row)
+            if row.type == SCOPE_CLEARED and row.format == JSON_FORMAT:
+                self._clears.setdefault((row.branch, row.stream), []).append(row.position)
+        if kept:
+            self._state = self._built_state()
+
+    def _index(self, row: StoredEvent) -> None:
+        at = (row.branch, row.stream)
+        self._by_id[row.event_id] = row.position
+        self._streams.setdefault(at, []).append(row.position)
+        peaks = self._peaks.setdefault(at, [])
+        peaks.append(max(row.version, peaks[-1]) if peaks else row.version)
         if row.key is None:
             return
-        at = (row.branch, row.stream)
         if row.type in {STATE_SET, STATE_DELETED}:
             self._keys.setdefault(at, {}).setdefault(row.key, []).append(row.position)
         if self._state is None:
@@ -345,7 +364,10 @@ class MemoryEngine:
     @_locked
     def rebuild_state(self) -> ProjectionInfo:
         """Build the current-state projection again."""
-        self._state = None
+        self._state = self._built_state()
+        return self._info()
+
+    def _built_state(self) -> dict[tuple[int, str], dict[str, int]]:
         state: dict[tuple[int, str], dict[str, int]] = {}
         swept: dict[tuple[int, str, str], int] = {}
         for row in self._rows:
@@ -356,8 +378,7 @@ class MemoryEngine:
                 head = self._key_head(((branch, FOREVER),), stream, key, FOREVER)
                 if head.live and swept.get((branch, stream, key), 0) < head.position:
                     state.setdefault((branch, stream), {})[key] = head.position
-        self._state = state
-        return self._info()
+        return state
 
     def _info(self) -> ProjectionInfo:
         rows = sum(len(keys) for keys in (self._state or {}).values())

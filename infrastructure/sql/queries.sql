@@ -191,7 +191,9 @@ FROM events e CROSS JOIN streams s CROSS JOIN types t LEFT JOIN keys k ON k.id =
 WHERE s.id = e.stream AND t.id = e.type
 
 -- name: add_writer
+-- Again, where nobody knows whether it was added.
 INSERT INTO writers (id, pid, boot, started, since) VALUES (:id, :pid, :boot, :started, :since)
+ON CONFLICT (id) DO NOTHING
 
 -- name: remove_writer
 DELETE FROM writers WHERE id = :id
