@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,13 @@ ENGINES = ("memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgr
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the campaigns of minutes as well")
     parser.addoption("--kills", type=int, default=200, help="how many writers a long campaign kills on each engine")
+
+
+def pytest_configure() -> None:
+    # Whoever started the tests may have told them to ignore interrupts, as shells do in the background; so would
+    # the programs under test, which inherit it.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

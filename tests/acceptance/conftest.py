@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,8 +105,6 @@ class Process:
 
     def start(self, *arguments: str | bytes, **options: Any) -> subprocess.Popen[bytes]:
         standard: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        # Whoever started the tests may have told them to ignore interrupts, as shells do in the background.
-        standard["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)
         process = subprocess.Popen(
             [sys.executable, "-m", "backstory", *arguments], cwd=self.folder, **standard | options
         )
