@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
 from backstory.domain.context import NOBODY, Author
@@ -31,7 +31,15 @@ class WriteContext(TypedDict, total=False):
     traceparent: str | None
 
 
+class Inside(NamedTuple):
+    """The hooks inside whose run we are, outermost first, and what their writes are part of and caused by."""
+
+    hooks: tuple[str, ...]
+    author: Author
+
+
 _ambient: ContextVar[WriteContext | None] = ContextVar("backstory_context", default=None)
+_inside: ContextVar[Inside | None] = ContextVar("backstory_inside", default=None)
 _NAMES: Final = frozenset(WriteContext.__annotations__)
 
 
@@ -50,11 +58,51 @@ def context(**given: Unpack[WriteContext]) -> Iterator[None]:
         _ambient.reset(token)
 
 
+@contextmanager
+def inside_hook(hook: str, author: Author) -> Iterator[None]:
+    """Give what a hook writes inside the block its operation's context; the caller's ambient one does not reach it."""
+    outer = _inside.get()
+    names = (hook,) if outer is None else (*outer.hooks, hook)
+    inside = _inside.set(Inside(names, author))
+    ambient = _ambient.set(None)
+    try:
+        yield
+    finally:
+        _ambient.reset(ambient)
+        _inside.reset(inside)
+
+
+def running_hooks() -> tuple[str, ...]:
+    """Return the names of the hooks inside whose run the caller is, outermost first."""
+    inside = _inside.get()
+    return () if inside is None else inside.hooks
+
+
 def author_of(given: WriteContext, actor: str | None) -> Author:
-    """Return the packed context of one write: arguments first, then the ambient context."""
+    """Return the packed context of one write: arguments first, then the ambient context, then the hook's."""
     ambient = _ambient.get()
-    if not given and ambient is None:
+    inside = _inside.get()
+    if not given and ambient is None and inside is None:
         return _nobody_but(actor)
+    if inside is None:
+        return _merged(given, ambient, actor)
+    base = inside.author
+    author = _merged(given, ambient, None)
+    return Author(
+        author.correlation or base.correlation,
+        author.causes or base.causes,
+        author.actor or base.actor or _nobody_but(actor).actor,
+        _with_hooks(author.extra, inside.hooks),
+    )
+
+
+def _with_hooks(extra: bytes | None, hooks: tuple[str, ...]) -> bytes:
+    """Return the extra parts of a write, which says inside which hooks' run it was made."""
+    said = codec.encode_value({"hooks": hooks})
+    return said if extra is None else extra[:-1] + b"," + said[1:]
+
+
+def _merged(given: WriteContext, ambient: WriteContext | None, actor: str | None) -> Author:
     merged = {**(ambient or {}), **{name: value for name, value in given.items() if value is not None}}
     unknown = merged.keys() - _NAMES
     if unknown:

@@ -259,6 +259,11 @@ class RecordedEvent:
         return self._extra("metadata") or {}
 
     @property
+    def hooks(self) -> tuple[str, ...]:
+        """Names of the hooks inside whose run it was written, outermost first."""
+        return tuple(self._extra("hooks") or ())
+
+    @property
     def hash(self) -> bytes:
         """SHA-256 that chains this event to the one before it."""
         return self._recorded().hash

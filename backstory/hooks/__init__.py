@@ -1,0 +1,1 @@
+"""Hooks: code of the user's that runs when state is read or changed, and whose every run is an event."""
