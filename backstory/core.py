@@ -291,7 +291,12 @@ class Core:
             raise NotFoundError("projection", projection, hint="Known: " + ", ".join(info.name for info in known) + ".")
         if self.engine.read_only:
             raise ReadOnlyError("rebuild")
-        return [(yield from self.engine.rebuild_state())]
+        built: list[ProjectionInfo] = []
+        if projection in {None, "state"}:
+            built.append((yield from self.engine.rebuild_state()))
+        if projection in {None, "causes"}:
+            built.append((yield from self.engine.rebuild_causes()))
+        return built
 
     def metrics(self) -> Program[Metrics]:
         head = yield from self.engine.head()

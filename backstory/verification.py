@@ -116,6 +116,10 @@ def verify(
         walk.check_forks(branches)
         if not walk.problems:
             walk.problems.extend((yield from _check_state(reader, care, branches)))
+            walk.problems.extend(
+                Problem(at, "projection", "the index of causes does not say what this event says; rebuild `causes`")
+                for at in (yield from care.causes_amiss())
+            )
     except IntegrityError as error:
         walk.problems.append(Problem(walk.position + 1, "file", error.message))
     return VerificationReport(not walk.problems, walk.events, walk.position, walk.previous.hex(), walk.problems)

@@ -119,10 +119,10 @@ class Expiry(NamedTuple):
 
 
 class Tracking(NamedTuple):
-    """A consumer's position in an upstream log, stored in the same commit."""
+    """A consumer's position in an upstream log, stored in the same commit. None: the consumer is forgotten."""
 
     name: str
-    position: int
+    position: int | None
 
 
 @dataclass(slots=True)

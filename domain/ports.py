@@ -39,8 +39,18 @@ class Here(NamedTuple):
     """A request to go on in the caller's own thread or task: what follows is the caller's code."""
 
 
+class CallOut(NamedTuple):
+    """A request to run code that is not the store's: `blocking` in the caller's thread, `awaiting` in its task.
+
+    Each gets the runner, and answers; what it raises goes to the program's caller.
+    """
+
+    blocking: Callable[[Any], Any]
+    awaiting: Callable[[Any], Awaitable[Any]]
+
+
 class Step(NamedTuple):
-    """Where a program stands: finished with an answer, or waiting for an `Append`, `AppendAll` or `Here`."""
+    """Where a program stands: finished with an answer, or waiting for an `Append`, `AppendAll`, `Here` or `CallOut`."""
 
     finished: bool
     payload: Any
@@ -118,6 +128,25 @@ class Reader(Protocol):
         """Return the event with this id, or None."""
         ...
 
+    def events(self, ids: Sequence[bytes]) -> Program[list[StoredEvent | None]]:
+        """Return the event of each id, or None, in the order asked; one round for all."""
+        ...
+
+    def events_at(self, positions: Sequence[int]) -> Program[list[StoredEvent]]:
+        """Return the events at these positions, on any branch, in log order; positions without one are left out."""
+        ...
+
+    def effects(self, lineage: Lineage, positions: Sequence[int], until: int) -> Program[list[tuple[int, int]]]:
+        """Return (cause, effect), positions both, sorted: which events on the lineage name these as causes.
+
+        The effects lie at or before `until`. It takes as long as there are effects, not as the log is long.
+        """
+        ...
+
+    def named_as_cause(self, positions: Sequence[int]) -> Program[set[int]]:
+        """Return those of these positions that an event names as a cause, whatever its branch."""
+        ...
+
     def key_head(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[KeyHead]:
         """Return what last happened to a key at or before a position: `NEVER` if nothing did."""
         ...
@@ -174,6 +203,18 @@ class Reader(Protocol):
         """Return the highest position that a consumer stored, or None."""
         ...
 
+    def trackings(self, prefix: str) -> Program[dict[str, int]]:
+        """Return the position of every consumer whose name begins with a text."""
+        ...
+
+    def living_writers(self) -> Program[set[str]]:
+        """Return the ids of those who have written and not closed the store, and whose process lives.
+
+        Who has not written yet may be missing. A process on another machine (PostgreSQL only) lives as long as
+        its session on the server.
+        """
+        ...
+
 
 class ProjectionInfo(NamedTuple):
     """A stored projection: its checkpoint, and rows."""
@@ -196,6 +237,14 @@ class Maintainer(Protocol):
 
     def state_rows(self) -> Program[list[tuple[int, str, str, int]]]:
         """Return the projection as it stands: (branch, stream, key, position), sorted."""
+        ...
+
+    def rebuild_causes(self) -> Program[ProjectionInfo]:
+        """Drop the index from causes to effects and build it again from the events."""
+        ...
+
+    def causes_amiss(self) -> Program[list[int]]:
+        """Return the positions of effects of which the index says something else than the event, sorted."""
         ...
 
     def projections(self) -> Program[list[ProjectionInfo]]:
@@ -239,6 +288,11 @@ class Engine(Reader, Maintainer, Protocol):
     @property
     def read_only(self) -> bool:
         """Whether commits are refused."""
+        ...
+
+    @property
+    def writer_id(self) -> str:
+        """The id of this engine among `living_writers`, there from its first commit to its close."""
         ...
 
     @property

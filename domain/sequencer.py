@@ -55,6 +55,8 @@ class Batch:
     forks: list[BranchRow] = field(default_factory=list)
     drops: list[tuple[int, int]] = field(default_factory=list)
     tracking: list[Tracking] = field(default_factory=list)
+    #: (cause, effect), both positions: the reverse of what the rows name as their causes.
+    causes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -188,7 +190,7 @@ class _Writer:
 
     def _check_tracking(self, tracking: Tracking) -> None:
         stored = self.facts.tracking.get(tracking.name)
-        if stored is not None and tracking.position <= stored:
+        if stored is not None and tracking.position is not None and tracking.position <= stored:
             raise ConflictError(expected=tracking.position, actual=stored, stream=tracking.name, key=None)
 
     def _check_fork(self, commit: Commit) -> None:
@@ -240,9 +242,10 @@ class _Writer:
         ) = draft
         if given and (first := self.events.get(event_id)) is not None:
             return first
-        if causes is not None and correlation is None:
-            root = self.events[causes[:16]]
-            correlation = root.correlation or b"u" + root.event_id
+        if causes is not None:
+            first = self._trace(causes)
+            if correlation is None:
+                correlation = first.correlation or b"u" + first.event_id
         at = (branch, stream)
         last = self.versions[at]
         version = last + 1 if chosen is None else chosen
@@ -301,6 +304,13 @@ class _Writer:
         if self.watched:
             self._watch(row, cleared)
         return row
+
+    def _trace(self, causes: bytes) -> StoredEvent:
+        """Note the next event as the effect of its causes; return the first of them."""
+        named = [self.events[causes[at : at + 16]] for at in range(0, len(causes), 16)]
+        effect = self.position + 1
+        self.batch.causes.extend((cause, effect) for cause in sorted({event.position for event in named}))
+        return named[0]
 
     def _watch(self, row: StoredEvent, cleared: tuple[str, ...] | None) -> None:
         """Keep the keys that somebody looks at true after one more event."""

@@ -89,7 +89,8 @@ def _load(table: Table, commits: Sequence[Commit], memory: Memory, head: LogHead
         programs.append(table.key_head(lineages[branch], stream, key, FOREVER))
     for branch, stream in wanted.listings:
         programs.append(table.listing(lineages[branch], stream, None, ""))
-    programs.extend(table.event(event_id) for event_id in wanted.event_ids)
+    if wanted.event_ids:
+        programs.append(table.events(list(wanted.event_ids)))
     programs.extend(table.tracking(name) for name in wanted.tracking)
     if programs:
         wanted.settle((yield from gather(programs)))
@@ -134,7 +135,7 @@ class _Wanted:
                 self._stream(branch, stream)
             else:
                 self.keys[branch, stream, key] = None
-        if commit.tracking is not None:
+        if commit.tracking is not None and commit.tracking.position is not None:
             self.tracking[commit.tracking.name] = None
         if commit.needs is not None:
             self._add_needs(branch, commit.needs)
@@ -179,10 +180,9 @@ class _Wanted:
             facts.keys[key_at] = next(replies)
         for listing_at in self.listings:
             facts.listings[listing_at] = _as_heads(next(replies))
-        for event_id in self.event_ids:
-            found: StoredEvent | None = next(replies)
-            if found is not None:
-                facts.events[event_id] = found
+        if self.event_ids:
+            found: list[StoredEvent | None] = next(replies)
+            facts.events.update({event.event_id: event for event in found if event is not None})
         for name in self.tracking:
             facts.tracking[name] = next(replies)
 

@@ -65,6 +65,17 @@ def _alive(pid: int, boot: str, started: str) -> bool:
     return True
 
 
+def lives_here(pid: int, boot: str, started: str) -> bool:
+    """Return whether a process of this machine lives; False for another machine's, or where machines have no ids."""
+    return bool(boot) and boot == _boot() and _alive(pid, boot, started)
+
+
+def living_writers(queries: Mapping[str, str]) -> Program[set[str]]:
+    """Return the ids of the writers that have not closed the store, and live; all are on this machine."""
+    rows = yield Ask(queries["writers"], {})
+    return {row[0] for row in rows if _alive(row[1], row[2], row[3])}
+
+
 def look_for_dead(reader: Any, queries: Mapping[str, str]) -> Program[Recovery | None]:
     """Return what a dead writer left, after checking it; None if every writer closed or lives.
 

@@ -1,17 +1,22 @@
-"""The contract of the engine port: commits, the chain, reads, projections, waiting. Inherit from `EngineContract`."""
+"""The contract of the engine port: commits, the chain, reads, causes, projections, waiting, closing.
+
+Inherit from `EngineContract`.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from itertools import product
-from typing import Any, TypeVar
+from itertools import count, product
+from typing import Any, ClassVar, TypeVar
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from backstory.domain.branches import FOREVER, MAIN, MAIN_LINEAGE, lineage_of
 from backstory.domain.chain import genesis, link_of
-from backstory.domain.commits import Commit, Decision, Draft, NewBranch, Outcome, Read, Tracking
+from backstory.domain.commits import Commit, Decision, Draft, NewBranch, Outcome, Read, Tracking, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Decisions
 from backstory.domain.errors import BackstoryError, ConflictError, NotFoundError, StoreClosedError
@@ -31,9 +36,26 @@ NewEngine = Callable[[Clock], Engine]
 _NOBODY = Author()
 _DECISIONS = Decisions(codec, new_id, max_bytes=1024)
 
+#: Groups of commits: each a branch, then for every event its own number, perhaps given and repeated, and its causes'.
+#: Numbers that no event has yet make a commit that is refused.
+_GROUPS = st.lists(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.lists(st.tuples(st.none() | st.integers(0, 3), st.lists(st.integers(0, 14), max_size=3)), max_size=3),
+        ),
+        min_size=1,
+        max_size=4,
+    ),
+    max_size=5,
+)
+
 
 class EngineContract:
     """What the port `Engine` promises. Inherit, and give the fixture `new_engine`: a new, empty one at each call."""
+
+    examples: ClassVar[int] = 40
+    """How many random logs a law is tried on."""
 
     @pytest.fixture
     def new_engine(self) -> NewEngine:
@@ -123,6 +145,39 @@ class EngineContract:
         assert ask(engine, engine.tracking("up")) == 6  # noqa: PLR2004 - the last of those above
         assert [row.position for row in rows_of(engine)] == [1, 2]
 
+    def test_a_consumer_is_forgotten_in_the_commit_that_says_so(self, engine: Engine) -> None:
+        """Whatever its position was; it may begin again anywhere, even in the same group."""
+        engine.commit([_tracking(5), _tracking(7, "other")])
+        before, _, again = engine.commit([_tracking(6), _tracking(None), _tracking(2)])
+        refused = Commit(MAIN, decide=_refuse, tracking=Tracking("other", None))
+        engine.commit([_tracking(None), _tracking(None, "nobody"), refused])
+
+        assert before.error is again.error is None
+        assert ask(engine, engine.tracking("up")) is None
+        assert ask(engine, engine.trackings("")) == {"other": 7}
+        assert [outcome.error for outcome in engine.commit([_tracking(1)])] == [None]
+        assert ask(engine, engine.tracking("up")) == 1
+
+    def test_consumers_are_found_by_how_their_names_begin(self, engine: Engine) -> None:
+        """No sign of a name stands for others."""
+        names = ("hooks:a", "hooks:b", "hooks", "Hooks:c", "hook*", "h%", "h_", "h[a]", "a\u00e9", "a\U0010ffff")
+        engine.commit([_tracking(at, name) for at, name in enumerate(names)])
+
+        for prefix in ("", "hooks:", "hook", "h", "h*", "h%", "h_", "h[", "hook*", "x", "a", "a\U0010ffff", "H"):
+            expected = {name: at for at, name in enumerate(names) if name.startswith(prefix)}
+            assert expected == ask(engine, engine.trackings(prefix)), prefix
+
+    # Writers
+
+    def test_a_writer_lives_from_its_first_commit_to_its_close(self, engine: Engine, new_engine: NewEngine) -> None:
+        """Each engine is a writer of its own."""
+        other = new_engine(ManualClock())
+        engine.commit([writing("s", "a")])
+
+        assert engine.writer_id != other.writer_id
+        assert {engine.writer_id} == ask(engine, engine.living_writers())
+        other.close()
+
     # Reads
 
     def test_points_in_time_are_what_a_walk_along_the_log_finds(self, engine: Engine, clock: ManualClock) -> None:
@@ -171,6 +226,40 @@ class EngineContract:
         (row,) = engine.commit([writing("s", "a")])[0].events
         assert ask(engine, engine.event(new_id())) is None
         assert row == ask(engine, engine.event(row.event_id))
+
+    def test_many_events_come_in_the_order_asked_or_by_their_places(self, engine: Engine) -> None:
+        """None stands for an id that is unknown; a position without an event is left out."""
+        engine.commit(
+            [Commit(MAIN, [draft("s", "a"), draft("t", "b")._replace(key=None, type="a.b"), draft("s", "c")])]
+        )
+        first, second, third = rows_of(engine)
+        unknown = new_id()
+        ids = [third.event_id, unknown, first.event_id, third.event_id]
+
+        assert [third, None, first, third] == ask(engine, engine.events(ids))
+        assert [second, third] == ask(engine, engine.events_at([3, 0, 9, 2, 3, -1]))
+        assert ask(engine, engine.events([])) == ask(engine, engine.events_at([])) == []
+
+    # Causes
+
+    def test_the_index_of_causes_says_what_the_events_say(self, new_engine: NewEngine) -> None:
+        """On every lineage, at every position, whatever was refused; and so it does when it is built again."""
+
+        @settings(max_examples=self.examples, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(_GROUPS)
+        def law(groups: Sequence[Any]) -> None:
+            engine = new_engine(ManualClock())
+            try:
+                _cause(engine, groups)
+                pairs = _assert_causes(engine)
+                info = ask(engine, engine.rebuild_causes())
+                assert info == ("causes", len(rows_of(engine)), len(pairs))
+                assert info in ask(engine, engine.projections())
+                assert pairs == _assert_causes(engine)
+            finally:
+                engine.close()
+
+        law()
 
     # Projections
 
@@ -269,8 +358,52 @@ def _increment(stream: str, key: str) -> Commit:
     return Commit(MAIN, **vars_of(_DECISIONS.increment((stream, key), 1, author=_NOBODY)))
 
 
-def _tracking(position: int) -> Commit:
-    return Commit(MAIN, [draft("s", "a")], tracking=Tracking("up", position))
+def _tracking(position: int | None, name: str = "up") -> Commit:
+    return Commit(MAIN, [draft("s", "a")], tracking=Tracking(name, position))
+
+
+def _cause(engine: Engine, groups: Sequence[Any]) -> None:
+    """Commit groups as drawn, and a fork of some branch after each of them."""
+    numbers = count(4)
+    for made, group in enumerate(groups, 1):
+        commits: list[Commit] = []
+        for branch, events in group:
+            drafts = [
+                draft("s", "a")._replace(
+                    event_id=_event_id(next(numbers) if given is None else given),
+                    given_id=given is not None,
+                    causes=b"".join(map(_event_id, causes)) or None,
+                )
+                for given, causes in events
+            ]
+            commits.append(Commit(branch % made, drafts))
+        engine.commit(commits)
+        head = ask(engine, engine.head()).position
+        fork = NewBranch(f"fork {made}", made // 2, head // 2)
+        assert engine.commit([Commit(MAIN, [draft("forks", "x")], fork=fork)])[0].error is None
+
+
+def _event_id(number: int) -> bytes:
+    return number.to_bytes(16)
+
+
+def _assert_causes(engine: Engine) -> set[tuple[int, int]]:
+    """Return the log's causes and effects; fail unless the engine's answers are those of a walk along the log."""
+    rows = rows_of(engine)
+    places = {row.event_id: row.position for row in rows}
+    pairs = {(places[cause], row.position) for row in rows for cause in split_causes(row.causes)}
+    everywhere = range(-1, len(rows) + 2)
+    branches = ask(engine, engine.branches())
+
+    assert {cause for cause, _ in pairs} == ask(engine, engine.named_as_cause(everywhere))
+    assert ask(engine, engine.causes_amiss()) == []
+    for branch, until, some in product(branches, (len(rows) // 2, FOREVER), (everywhere, [3, 1, 3, 5], [])):
+        lineage = lineage_of(branches, branch.id)
+        seen = [row for row in rows if row.position <= min(until, dict(lineage).get(row.branch, 0))]
+        effects = {row.position for row in seen}
+        expected = sorted((cause, effect) for cause, effect in pairs if cause in some and effect in effects)
+        assert expected == ask(engine, engine.effects(lineage, some, until))
+    return pairs
 
 
 def _fill(engine: Engine) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from backstory.domain.branches import FOREVER, MAIN, MAIN_NAME, BranchRow, Lineage
 from backstory.domain.chain import genesis
-from backstory.domain.commits import NEVER, Commit, KeyHead, Outcome
+from backstory.domain.commits import NEVER, Commit, KeyHead, Outcome, split_causes
 from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import JSON_FORMAT, StoredEvent
 from backstory.domain.patterns import any_match
@@ -50,6 +50,7 @@ class MemoryEngine:
     def __init__(self, clock: Clock, *, read_only: bool = False) -> None:
         self.read_only = read_only
         self.log_id = uuid4().bytes
+        self.writer_id = uuid4().hex
         self._clock = clock
         self._lock = threading.RLock()
         self._closed = False
@@ -60,6 +61,7 @@ class MemoryEngine:
         self._peaks: dict[tuple[int, str], list[int]] = {}
         self._keys: dict[tuple[int, str], dict[str, list[int]]] = {}
         self._clears: dict[tuple[int, str], list[int]] = {}
+        self._effects: dict[int, list[int]] = {}
         self._branches = [BranchRow(MAIN, MAIN_NAME, None, 0, 0, 0)]
         self._tracking: dict[str, int] = {}
         self._state: dict[tuple[int, str], dict[str, int]] | None = {}
@@ -134,14 +136,17 @@ class MemoryEngine:
         for branch, position in batch.drops:
             self._branches[branch] = self._branches[branch]._replace(dropped=position)
         for tracking in batch.tracking:
-            self._tracking[tracking.name] = tracking.position
+            if tracking.position is None:
+                self._tracking.pop(tracking.name, None)
+            else:
+                self._tracking[tracking.name] = tracking.position
 
     def _undo(self, count: int, branches: list[BranchRow], tracking: dict[str, int]) -> None:
         """Go back to so many events, wherever an interrupt struck: all else is made from them again."""
         del self._rows[count:]
         self._branches, self._tracking = branches, tracking
         self._memory.forget()
-        for index in (self._by_id, self._streams, self._peaks, self._keys, self._clears):
+        for index in (self._by_id, self._streams, self._peaks, self._keys, self._clears, self._effects):
             index.clear()
         kept, self._state = self._state is not None, None
         for row in self._rows:
@@ -157,6 +162,8 @@ class MemoryEngine:
         self._streams.setdefault(at, []).append(row.position)
         peaks = self._peaks.setdefault(at, [])
         peaks.append(max(row.version, peaks[-1]) if peaks else row.version)
+        if row.causes is not None:
+            self._link(row)
         if row.key is None:
             return
         if row.type in {STATE_SET, STATE_DELETED}:
@@ -167,6 +174,10 @@ class MemoryEngine:
             self._state.setdefault(at, {})[row.key] = row.position
         elif row.type in {STATE_DELETED, STATE_EXPIRED}:
             self._state.get(at, {}).pop(row.key, None)
+
+    def _link(self, row: StoredEvent) -> None:
+        for cause in dict.fromkeys(split_causes(row.causes)):
+            self._effects.setdefault(self._by_id[cause], []).append(row.position)
 
     # Reading
 
@@ -193,6 +204,29 @@ class MemoryEngine:
         """Return the event with this id, or None."""
         position = self._by_id.get(event_id)
         return None if position is None else self._rows[position - 1]
+
+    @_locked
+    def events(self, ids: Sequence[bytes]) -> list[StoredEvent | None]:
+        """Return the event of each id, or None, in the order asked."""
+        positions = map(self._by_id.get, ids)
+        return [None if position is None else self._rows[position - 1] for position in positions]
+
+    @_locked
+    def events_at(self, positions: Sequence[int]) -> list[StoredEvent]:
+        """Return the events at these positions, in log order."""
+        return [self._rows[at - 1] for at in sorted(set(positions)) if 0 < at <= len(self._rows)]
+
+    @_locked
+    def effects(self, lineage: Lineage, positions: Sequence[int], until: int) -> list[tuple[int, int]]:
+        """Return (cause, effect) of these causes' effects on a lineage."""
+        limits = dict(lineage)
+        pairs = ((cause, effect) for cause in sorted(set(positions)) for effect in self._effects.get(cause, ()))
+        return [(cause, at) for cause, at in pairs if at <= min(until, limits.get(self._rows[at - 1].branch, 0))]
+
+    @_locked
+    def named_as_cause(self, positions: Sequence[int]) -> set[int]:
+        """Return those of these positions that an event names as a cause."""
+        return self._effects.keys() & set(positions)
 
     @_locked
     def key_head(self, lineage: Lineage, stream: str, key: str, position: int) -> KeyHead:
@@ -359,13 +393,39 @@ class MemoryEngine:
         """Return the highest position that a consumer stored."""
         return self._tracking.get(name)
 
+    @_locked
+    def trackings(self, prefix: str) -> dict[str, int]:
+        """Return the position of every consumer whose name begins with a text."""
+        return {name: position for name, position in self._tracking.items() if name.startswith(prefix)}
+
+    @_locked
+    def living_writers(self) -> set[str]:
+        """Return this engine's id: nobody else can write."""
+        return {self.writer_id}
+
     # Care
 
     @_locked
     def rebuild_state(self) -> ProjectionInfo:
         """Build the current-state projection again."""
         self._state = self._built_state()
-        return self._info()
+        return self._state_info()
+
+    @_locked
+    def rebuild_causes(self) -> ProjectionInfo:
+        """Build the index from causes to effects again."""
+        self._effects.clear()
+        for row in self._rows:
+            if row.causes is not None:
+                self._link(row)
+        return self._causes_info()
+
+    @_locked
+    def causes_amiss(self) -> list[int]:
+        """Return the effects of which the index says something else than the events."""
+        named = {(self._by_id[cause], row.position) for row in self._rows for cause in split_causes(row.causes)}
+        indexed = {(cause, effect) for cause, effects in self._effects.items() for effect in effects}
+        return sorted({effect for _, effect in named ^ indexed})
 
     def _built_state(self) -> dict[tuple[int, str], dict[str, int]]:
         state: dict[tuple[int, str], dict[str, int]] = {}
@@ -380,9 +440,12 @@ class MemoryEngine:
                     state.setdefault((branch, stream), {})[key] = head.position
         return state
 
-    def _info(self) -> ProjectionInfo:
+    def _state_info(self) -> ProjectionInfo:
         rows = sum(len(keys) for keys in (self._state or {}).values())
         return ProjectionInfo("state", len(self._rows) if self._state is not None else 0, rows)
+
+    def _causes_info(self) -> ProjectionInfo:
+        return ProjectionInfo("causes", len(self._rows), sum(map(len, self._effects.values())))
 
     @_locked
     def drop_state(self) -> None:
@@ -398,7 +461,7 @@ class MemoryEngine:
     @_locked
     def projections(self) -> list[ProjectionInfo]:
         """Return the stored projections."""
-        return [self._info()]
+        return [self._state_info(), self._causes_info()]
 
     @_locked
     def damage(self) -> list[str]:

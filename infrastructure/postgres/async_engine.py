@@ -69,7 +69,10 @@ class AsyncPostgresEngine(PostgresBase):
     async def _connection(self) -> Connection:
         """Return the writing connection, made anew where it was lost."""
         if self._write is None or self._write.closed:
+            introduction = self._introduction()
             self._write = await self._connect()
+            if introduction is not None:
+                await _execute(self._write, introduction)
         return self._write
 
     # Reading
@@ -270,6 +273,10 @@ class AsyncPostgresEngine(PostgresBase):
             with contextlib.suppress(asyncio.CancelledError):
                 await self._listener
         async with self._write_lock:
+            last_words = self._farewell()
+            if last_words:
+                with contextlib.suppress(psycopg.Error):
+                    await _execute(await self._connection(), Round(last_words))
             if self._write is not None:
                 await self._write.close()
         if self._pool is not None:

@@ -19,14 +19,16 @@ from backstory.domain.sequencer import Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.postgres.connections import check_settings
-from backstory.infrastructure.postgres.statements import many, queries
+from backstory.infrastructure.postgres.statements import literal, many, queries
+from backstory.infrastructure.postgres.writers import forget_dead, hold, living
 from backstory.infrastructure.programs import Round
 from backstory.infrastructure.sql.names import Names, NewNames
 from backstory.infrastructure.sql.reader import SqlReader
 from backstory.infrastructure.sql.statements import Ask, split, text_of
-from backstory.infrastructure.sql.writing import rows_of
+from backstory.infrastructure.sql.writing import rows_of, tracking_ask
+from backstory.infrastructure.writers import Writer
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class LastRound(NamedTuple):
@@ -54,6 +56,9 @@ class PostgresBase(SqlReader):
         self._tail: list[Any] = []
         self._batch: Batch | None = None
         self._kept = True
+        self._writer = Writer(uuid4().hex)
+        self.writer_id: Final = self._writer.id
+        self._announced = False
 
     # Opening
 
@@ -84,11 +89,31 @@ class PostgresBase(SqlReader):
         if version != VERSION:
             raise StoreVersionError(found=version, supported=VERSION)
         self._settle_log(bytes(rows["log_id"]))
+        if not self.read_only:
+            yield from forget_dead(self._q, self._lock)
 
     def _exists(self) -> Program[bool]:
         # Not `to_regclass`: its cache may not know yet what another process made while this one waited for its lock.
         rows = yield Ask(self._q["store_exists"], {"namespace": self._settings.namespace})
         return bool(rows[0][0])
+
+    def _introduction(self) -> Ask | None:
+        """Return what a new writing session begins with; with it the writer announces itself again."""
+        self._announced = False
+        return None if self.read_only else hold(self._q, self._writer.id)
+
+    def _farewell(self) -> list[Ask]:
+        """Return what to say last: that this writer closed the store."""
+        return [Ask(self._q["remove_writer"], {"id": self._writer.id})] if self._writer.added else []
+
+    def living_writers(self) -> Program[set[str]]:
+        """Return the ids of the writers that live."""
+        return living(self._q)
+
+    @staticmethod
+    def array(values: Sequence[int] | Sequence[bytes]) -> str:
+        """Return a list as a parameter: an array's text."""
+        return literal(values)
 
     # Writing
 
@@ -110,13 +135,19 @@ class PostgresBase(SqlReader):
         self._batch = batch
         yield LastRound([*self._tail, notify, Ask(self._q["commit"], {})])
         self._new.keep()
+        self._announced = True
         return batch
 
     def insert(self, batch: Batch) -> Program[None]:
         """Put together what stores a batch; the last round sends it."""
         rows = yield from rows_of(batch, self._new)
         tail = self._tail
-        for name, values in (("insert_event", rows.events), ("insert_clear_row", rows.clears)):
+        if not self._announced:
+            self._writer.added = True
+            since = 0 if self._memory.head is None else self._memory.head.position
+            tail.append(Ask(self._q["add_writer"], self._writer.row(since)))
+        own = (("insert_event", rows.events), ("insert_clear_row", rows.clears), ("insert_cause", batch.causes))
+        for name, values in own:
             if values:
                 tail.append(many(self._q[name], values))
         if self._kept:
@@ -129,7 +160,7 @@ class PostgresBase(SqlReader):
         for branch, position in batch.drops:
             tail.append(Ask(self._q["end_branch"], {"id": branch, "position": position}))
         for tracking in batch.tracking:
-            tail.append(Ask(self._q["put_tracking"], {"name": tracking.name, "position": tracking.position}))
+            tail.append(tracking_ask(self._q, tracking))
 
     def finding(self, batch: Batch) -> Program[bool]:
         """Return whether a group whose answer was lost is in the log; waits for its lost transaction to end."""

@@ -77,7 +77,10 @@ class PostgresEngine(PostgresBase):
     def _connection(self) -> Connection:
         """Return the writing connection, made anew where it was lost."""
         if self._write is None or self._write.closed:
+            introduction = self._introduction()
             self._write = self._connect()
+            if introduction is not None:
+                _execute(self._write, introduction)
         return self._write
 
     # Reading
@@ -273,10 +276,12 @@ class PostgresEngine(PostgresBase):
             if self._closed:
                 return
             self._closed = True
+            last_words = self._farewell()
             if self._listener is not None:
+                last_words.append(Ask(self._q["notify"], {"channel": self.channel, "payload": ""}))
+            if last_words:
                 with contextlib.suppress(psycopg.Error):
-                    params = {"channel": self.channel, "payload": ""}
-                    _execute(self._connection(), Ask(self._q["notify"], params))
+                    _execute(self._connection(), Round(last_words))
             if self._write is not None:
                 self._write.close()
         self._signal.wake()

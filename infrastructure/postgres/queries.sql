@@ -47,12 +47,46 @@ ROLLBACK
 -- One writer a log: positions are dense and in commit order.
 SELECT pg_advisory_xact_lock(:lock)
 
+-- name: hold_writer
+SELECT pg_advisory_lock_shared(:lock)
+
+-- name: writer_locks
+-- The locks that sessions of this database hold; writers' are among them.
+SELECT (classid::bigint << 32) | objid::bigint FROM pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND mode = 'ShareLock' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+
 -- name: notify
 SELECT pg_notify(:channel, :payload)
 
 -- name: recorded_at_all
 -- Which of these events are in the log, after a commit whose answer was lost.
 SELECT count(*) FROM events WHERE event_id = ANY(:ids)
+
+-- name: among_ids
+-- A condition of `recorded`.
+e.event_id = ANY(:ids::bytea[])
+
+-- name: among_positions
+-- A condition of `recorded`.
+e.position = ANY(:positions::bigint[])
+
+-- name: effects
+-- One seek for each cause, one for each effect, whatever the planner knows: OFFSET 0 keeps the inner query whole.
+SELECT c.cause, c.effect, (SELECT branch FROM events WHERE position = c.effect)
+FROM unnest(:positions::bigint[]) AS p(position) CROSS JOIN LATERAL (
+    SELECT cause, effect FROM causes WHERE cause = p.position AND effect <= :until OFFSET 0) c
+
+-- name: named_as_cause
+SELECT p.position FROM unnest(:positions::bigint[]) AS p(position) CROSS JOIN LATERAL (
+    SELECT 1 FROM causes WHERE cause = p.position LIMIT 1) c
+
+-- name: named_causes
+-- What the events say: each cause of each effect, once.
+SELECT DISTINCT c.position AS cause, e.position AS effect
+FROM events e CROSS JOIN LATERAL generate_series(1, length(e.causes), 16) AS place
+JOIN events c ON c.event_id = substr(e.causes, place, 16)
+WHERE e.causes IS NOT NULL
 
 -- name: insert_event
 INSERT INTO events (position, branch, stream, version, event_id, type, key, recorded_us, expires_us,
@@ -79,6 +113,9 @@ JOIN keys k ON k.stream = (n->>0)::bigint AND k.kind = (n->>1)::smallint AND k.n
 -- name: remove_state
 DELETE FROM state s USING unnest(:c0::bigint[], :c1::bigint[]) AS gone(stream, key)
 WHERE s.stream = gone.stream AND s.key = gone.key
+
+-- name: insert_cause
+INSERT INTO causes (cause, effect) SELECT * FROM unnest(:c0::bigint[], :c1::bigint[])
 
 -- name: insert_clear_row
 INSERT INTO clears (stream, position, version, recorded_us)

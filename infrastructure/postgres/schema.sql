@@ -1,4 +1,4 @@
--- Today's schema of a PostgreSQL store, version 1. One database schema is one log.
+-- Today's schema of a PostgreSQL store, version 2. One database schema is one log.
 -- Streams, keys and types are numbers in events: a number stands for (branch, stream) or
 -- (branch, stream, key), so every index begins with them and stays small.
 
@@ -72,6 +72,9 @@ CREATE TABLE clears (
     PRIMARY KEY (stream, position)
 );
 
+-- The reverse of what events name as their causes, positions both. Disposable.
+CREATE TABLE causes (cause bigint NOT NULL, effect bigint NOT NULL, PRIMARY KEY (cause, effect));
+
 -- The current-state projection: where the live value of each key stands. Disposable.
 CREATE TABLE state (
     stream bigint NOT NULL,
@@ -83,7 +86,12 @@ CREATE TABLE state (
 CREATE INDEX state_expiring ON state (expires_us) WHERE expires_us IS NOT NULL;
 
 CREATE TABLE projections (name text PRIMARY KEY, kept integer NOT NULL);
-CREATE TABLE tracking (name text PRIMARY KEY, position bigint NOT NULL);
+CREATE TABLE tracking (name text COLLATE "C" PRIMARY KEY, position bigint NOT NULL);
+
+-- Processes that have written and not yet closed. Each holds a lock made of its id as long as its session lasts.
+CREATE TABLE writers (
+    id text PRIMARY KEY, pid bigint NOT NULL, boot text NOT NULL, started text NOT NULL, since bigint NOT NULL
+);
 
 INSERT INTO branches (id, name, parent, position, created_us) VALUES (0, 'main', NULL, 0, 0);
 INSERT INTO projections (name, kept) VALUES ('state', 1);

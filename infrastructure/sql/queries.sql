@@ -111,6 +111,10 @@ SELECT id, name, parent, position, created_us, dropped FROM branches ORDER BY id
 -- name: tracking
 SELECT position FROM tracking WHERE name = :name
 
+-- name: trackings
+-- The reader appends its condition.
+SELECT name, position FROM tracking
+
 -- name: projection
 -- Whether the current-state projection is kept.
 SELECT kept FROM projections WHERE name = 'state'
@@ -150,6 +154,12 @@ UNION ALL
 SELECT c.position FROM clears c WHERE NOT EXISTS (
     SELECT 1 FROM events e WHERE e.position = c.position AND e.type = 3 AND e.stream = c.stream)
 
+-- name: causes_count
+SELECT count(*) FROM causes
+
+-- name: drop_causes
+DELETE FROM causes
+
 -- name: counts
 SELECT (SELECT coalesce(max(position), 0) FROM events), (SELECT count(*) FROM streams),
        (SELECT count(*) FROM keys WHERE kind = 0), (SELECT count(*) FROM branches WHERE dropped = 0)
@@ -167,6 +177,9 @@ INSERT INTO clears (stream, position, version, recorded_us) VALUES (:stream, :po
 -- name: put_tracking
 INSERT INTO tracking (name, position) VALUES (:name, :position)
 ON CONFLICT (name) DO UPDATE SET position = excluded.position
+
+-- name: forget_tracking
+DELETE FROM tracking WHERE name = :name
 
 -- name: insert_stream
 INSERT INTO streams (branch, name) VALUES (:branch, :name) ON CONFLICT DO NOTHING RETURNING id

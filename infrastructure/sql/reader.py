@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import orjson
+
 from backstory.domain.branches import FOREVER, BranchRow, Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.commits import NEVER, KeyHead
 from backstory.domain.events import StoredEvent
 from backstory.domain.ports import Held, LogHead, LogQuery, Program, ProjectionInfo
 from backstory.infrastructure.sql.names import STATE, Names
-from backstory.infrastructure.sql.query import conditions
+from backstory.infrastructure.sql.query import as_glob, as_like, conditions
 from backstory.infrastructure.sql.statements import Ask, Exclusive
 
 SET_TYPE: Final = 1
@@ -186,6 +188,22 @@ class SqlReader:
         found = yield from self._recorded("e.event_id = :event_id", {"event_id": event_id})
         return found[0] if found else None
 
+    def events(self, ids: Sequence[bytes]) -> Program[list[StoredEvent | None]]:
+        """Return the event of each id, or None, in the order asked."""
+        found = yield from self._recorded(self._q["among_ids"], {"ids": self.array(ids)})
+        by_id = {event.event_id: event for event in found}
+        return [by_id.get(event_id) for event_id in ids]
+
+    def events_at(self, positions: Sequence[int]) -> Program[list[StoredEvent]]:
+        """Return the events at these positions, in log order."""
+        ask = {"positions": self.array(positions)}
+        return (yield from self._recorded(self._q["among_positions"], ask, "ORDER BY e.position"))
+
+    @staticmethod
+    def array(values: Sequence[int] | Sequence[bytes]) -> str:
+        """Return a list as a parameter: a JSON array, bytes in hexadecimal."""
+        return orjson.dumps([value.hex() if isinstance(value, bytes) else value for value in values]).decode()
+
     def page(self, query: LogQuery) -> Program[list[StoredEvent]]:
         """Return events that match, in log order or reverse."""
         if query.stream is not None:
@@ -222,6 +240,20 @@ class SqlReader:
         rows = yield Ask(f"{self._q['recorded']} AND {where} {order}", params)
         return [StoredEvent(*row) for row in rows]
 
+    # Causes
+
+    def effects(self, lineage: Lineage, positions: Sequence[int], until: int) -> Program[list[tuple[int, int]]]:
+        """Return (cause, effect) of these causes' effects on a lineage, sorted."""
+        limits = dict(lineage)
+        ask = {"positions": self.array(list(dict.fromkeys(positions))), "until": until}
+        rows = yield Ask(self._q["effects"], ask)
+        return sorted((cause, effect) for cause, effect, branch in rows if effect <= limits.get(branch, 0))
+
+    def named_as_cause(self, positions: Sequence[int]) -> Program[set[int]]:
+        """Return those of these positions that an event names as a cause."""
+        rows = yield Ask(self._q["named_as_cause"], {"positions": self.array(positions)})
+        return {position for (position,) in rows}
+
     # Expiry, branches, consumers
 
     def expiring(self, lineage: Lineage, since_us: int, until_us: int) -> Program[list[tuple[str, str]]]:
@@ -246,6 +278,13 @@ class SqlReader:
         """Return the highest position that a consumer stored."""
         rows = yield Ask(self._q["tracking"], {"name": name})
         return rows[0][0] if rows else None
+
+    def trackings(self, prefix: str) -> Program[dict[str, int]]:
+        """Return the position of every consumer whose name begins with a text."""
+        like = self._glob.format(param="pattern")
+        pattern = (as_glob if "GLOB" in like else as_like)(prefix + "*")
+        rows = yield Ask(f"{self._q['trackings']} WHERE {like}", {"pattern": pattern})
+        return {name: position for name, position in rows if name.startswith(prefix)}  # a `*` of its own is none here
 
     # Care
 
@@ -274,12 +313,31 @@ class SqlReader:
         rows = yield Ask(self._q["state_rows"], {})
         return sorted((branch, stream, key, at) for branch, stream, key, at in rows)
 
+    def rebuild_causes(self) -> Program[ProjectionInfo]:
+        """Build the index from causes to effects again, in the database."""
+        build = f"INSERT INTO causes (cause, effect) {self._q['named_causes']}"
+        yield Exclusive((Ask(self._q["drop_causes"], {}), Ask(build, {})))
+        return (yield from self.projections())[1]
+
+    def causes_amiss(self) -> Program[list[int]]:
+        """Return the effects of which the index says something else than the events, sorted."""
+        named, indexed = self._q["named_causes"], "SELECT cause, effect FROM causes"
+        missing = yield Ask(f"SELECT effect FROM ({named} EXCEPT {indexed}) AS missing", {})
+        invented = yield Ask(
+            f"SELECT effect FROM ({indexed} EXCEPT SELECT cause, effect FROM ({named}) AS n) AS invented", {}
+        )
+        return sorted({effect for (effect,) in (*missing, *invented)})
+
     def projections(self) -> Program[list[ProjectionInfo]]:
         """Return the stored projections; one that is kept stands at the head."""
         head = yield from self.head()
         kept = yield from self.state_kept()
-        rows = yield Ask(self._q["state_count"], {})
-        return [ProjectionInfo("state", head.position if kept else 0, rows[0][0])]
+        state = yield Ask(self._q["state_count"], {})
+        causes = yield Ask(self._q["causes_count"], {})
+        return [
+            ProjectionInfo("state", head.position if kept else 0, state[0][0]),
+            ProjectionInfo("causes", head.position, causes[0][0]),
+        ]
 
     def numbers(self) -> Program[dict[str, int]]:
         """Return counts and sizes."""

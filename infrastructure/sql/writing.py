@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from backstory.domain.commits import Tracking
 from backstory.domain.events import StoredEvent
 from backstory.domain.ports import Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.programs import gather
 from backstory.infrastructure.sql.names import OTHER, STATE, NewNames
+from backstory.infrastructure.sql.statements import Ask
 
 _STATE_TYPES = frozenset((STATE_SET, STATE_DELETED))
 
@@ -68,6 +71,13 @@ def rows_of(batch: Batch, names: NewNames) -> Program[Rows]:
         elif row.type in {SCOPE_CLEARED, STATE_EXPIRED}:
             yield from _removed(row, stream, cleared.get(row.position, ()), names, rows)
     return rows
+
+
+def tracking_ask(queries: Mapping[str, str], tracking: Tracking) -> Ask:
+    """Return what stores a consumer's position, or forgets the consumer."""
+    if tracking.position is None:
+        return Ask(queries["forget_tracking"], {"name": tracking.name})
+    return Ask(queries["put_tracking"], {"name": tracking.name, "position": tracking.position})
 
 
 def _meet(batch: Batch, names: NewNames) -> Program[None]:

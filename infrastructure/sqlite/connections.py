@@ -29,6 +29,8 @@ from backstory.infrastructure.configuration import Settings
 #: The first SQLite in which a WAL reset cannot lose commits.
 OLDEST_SQLITE: Final = (3, 51, 3)
 _DURABILITY: Final = {"full": 2, "relaxed": 1}
+#: What SQLite's calls raise; the last where damage left a text that is none.
+FAULTS: Final = (apsw.Error, UnicodeDecodeError)
 _NOT_OUR_FILE: Final = ("no such table", "no such column", "unsupported file format")
 
 
@@ -131,9 +133,11 @@ def _patient(timeout_s: float) -> Callable[[int], bool]:
     return wait
 
 
-def named(error: apsw.Error, action: str, path: str, *, outcome: Any = "unavailable") -> BackstoryError:
+def named(
+    error: apsw.Error | UnicodeDecodeError, action: str, path: str, *, outcome: Any = "unavailable"
+) -> BackstoryError:
     """Return our error for one of SQLite's."""
-    if isinstance(error, (apsw.CorruptError, apsw.NotADBError)) or _does_not_fit(error):
+    if isinstance(error, (apsw.CorruptError, apsw.NotADBError, UnicodeDecodeError)) or _does_not_fit(error):
         return IntegrityError(
             f"{path} is damaged: {error}", kind="file", hint="Restore a backup; do not write to this file."
         )
@@ -150,7 +154,7 @@ def named(error: apsw.Error, action: str, path: str, *, outcome: Any = "unavaila
     return StoreUnavailableError(message, outcome=outcome, hint=hint)
 
 
-def _does_not_fit(error: apsw.Error) -> bool:
+def _does_not_fit(error: apsw.Error | UnicodeDecodeError) -> bool:
     """Return whether the file is not what our statements are about any more: parts have been removed or changed."""
     return isinstance(error, apsw.SQLError) and str(error).startswith(_NOT_OUR_FILE)
 
@@ -160,5 +164,5 @@ def translated(action: str, path: str) -> Iterator[None]:
     """Raise SQLite's errors as ours."""
     try:
         yield
-    except apsw.Error as error:
+    except FAULTS as error:
         raise named(error, action, path) from error

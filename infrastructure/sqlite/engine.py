@@ -23,11 +23,19 @@ from backstory.infrastructure.programs import advance, drive
 from backstory.infrastructure.sql.names import Names, NewNames
 from backstory.infrastructure.sql.reader import SqlReader
 from backstory.infrastructure.sql.statements import Ask, Exclusive, load
-from backstory.infrastructure.sql.writing import rows_of
-from backstory.infrastructure.sqlite.connections import check_library, configure, connect, named, shut, translated
+from backstory.infrastructure.sql.writing import rows_of, tracking_ask
+from backstory.infrastructure.sqlite.connections import (
+    FAULTS,
+    check_library,
+    configure,
+    connect,
+    named,
+    shut,
+    translated,
+)
 from backstory.infrastructure.sqlite.schema import prepare, recognise
 from backstory.infrastructure.waiting import Signal
-from backstory.infrastructure.writers import Writer, look_for_dead
+from backstory.infrastructure.writers import Writer, living_writers, look_for_dead
 
 _READERS: Final = 4
 
@@ -56,6 +64,7 @@ class SqliteEngine(SqlReader):
         self._executor: ThreadPoolExecutor | None = None
         self._new: NewNames | None = None
         self._writer = Writer(uuid4().hex)
+        self.writer_id: Final = self._writer.id
         self._signal = Signal(self._grown, poll_s=settings.poll_interval_s)
         self._write = self._connect(create=create)
         try:
@@ -89,7 +98,7 @@ class SqliteEngine(SqlReader):
             connection = self._connect()
         try:
             return connection.execute(request.sql, request.params).fetchall()
-        except apsw.Error as error:
+        except FAULTS as error:
             raise named(error, "read", self._path) from error
         finally:
             self._idle.append(connection)
@@ -111,6 +120,10 @@ class SqliteEngine(SqlReader):
             self._executor = ThreadPoolExecutor(_READERS, thread_name_prefix="backstory")
         return self._executor
 
+    def living_writers(self) -> Program[set[str]]:
+        """Return the ids of the writers whose process lives."""
+        return living_writers(self._q)
+
     # Writing
 
     def commit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
@@ -129,7 +142,7 @@ class SqliteEngine(SqlReader):
                     return batch.outcomes
                 outcome = "unknown"
                 connection.execute("COMMIT")
-            except apsw.Error as error:
+            except FAULTS as error:
                 raise self._given_up(error, outcome) from error
             except BaseException:
                 self._roll_back()
@@ -144,7 +157,7 @@ class SqliteEngine(SqlReader):
             return list(map(self._written, request.requests))
         return self._write.execute(request.sql, request.params).fetchall()
 
-    def _given_up(self, error: apsw.Error, outcome: Any) -> BackstoryError:
+    def _given_up(self, error: apsw.Error | UnicodeDecodeError, outcome: Any) -> BackstoryError:
         """Undo what is left of a failed transaction and return what to raise.
 
         A full disk or a refused lock at the commit leaves nothing behind. After another fault
@@ -184,6 +197,7 @@ class SqliteEngine(SqlReader):
             yield Ask(self._q["add_writer"], self._writer.row(since))
         self._many("insert_event", rows.events)
         self._many("insert_clear_row", rows.clears)
+        self._many("insert_cause", batch.causes)
         if rows.state and (yield from self.state_kept()):
             self._many("upsert_state", rows.upserts)
             self._many("remove_state", rows.removals)
@@ -193,7 +207,7 @@ class SqliteEngine(SqlReader):
         for branch, position in batch.drops:
             yield Ask(self._q["end_branch"], {"id": branch, "position": position})
         for tracking in batch.tracking:
-            yield Ask(self._q["put_tracking"], {"name": tracking.name, "position": tracking.position})
+            yield tracking_ask(self._q, tracking)
 
     def _many(self, name: str, rows: Iterable[tuple[Any, ...]]) -> None:
         if rows:

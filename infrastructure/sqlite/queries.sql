@@ -7,6 +7,33 @@ SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
 -- Every index against its table, too: a read by a damaged index would be wrong without a word.
 SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'
 
+-- name: among_ids
+-- A condition of `recorded`.
+e.event_id IN (SELECT unhex(value) FROM json_each(:ids))
+
+-- name: among_positions
+-- A condition of `recorded`.
+e.position IN (SELECT value FROM json_each(:positions))
+
+-- name: effects
+-- One seek for each cause, one for each effect.
+SELECT c.cause, c.effect, (SELECT branch FROM events WHERE position = c.effect)
+FROM json_each(:positions) p CROSS JOIN causes c WHERE c.cause = p.value AND c.effect <= :until
+
+-- name: named_as_cause
+SELECT p.value FROM json_each(:positions) p WHERE EXISTS (SELECT 1 FROM causes c WHERE c.cause = p.value)
+
+-- name: named_causes
+-- What the events say: each cause of each effect, once.
+WITH RECURSIVE named(effect, place) AS (
+    SELECT position, 1 FROM events WHERE causes IS NOT NULL
+    UNION ALL
+    SELECT n.effect, n.place + 16 FROM named n CROSS JOIN events e
+    WHERE e.position = n.effect AND n.place + 16 <= length(e.causes)
+)
+SELECT DISTINCT c.position AS cause, n.effect FROM named n CROSS JOIN events e CROSS JOIN events c
+WHERE e.position = n.effect AND c.event_id = substr(e.causes, n.place, 16)
+
 -- name: insert_event
 INSERT INTO events (position, branch, stream, version, event_id, type, key, recorded_us, expires_us,
                     correlation, causes, actor, extra, format, cipher_key, data, hash)
@@ -28,6 +55,9 @@ WHERE k.stream = n.value->>0 AND k.kind = n.value->>1 AND k.name = n.value->>2
 
 -- name: remove_state
 DELETE FROM state WHERE stream = ? AND key = ?
+
+-- name: insert_cause
+INSERT INTO causes (cause, effect) VALUES (?, ?)
 
 -- name: insert_clear_row
 INSERT INTO clears (stream, position, version, recorded_us) VALUES (?, ?, ?, ?)

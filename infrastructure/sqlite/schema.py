@@ -11,7 +11,7 @@ from backstory.domain.errors import ConfigError, IntegrityError, StoreUnavailabl
 from backstory.infrastructure.sql.statements import text_of
 from backstory.infrastructure.sqlite.connections import translated
 
-VERSION: Final = 1
+VERSION: Final = 2
 #: "BkSt": marks the file as ours in SQLite's header.
 APPLICATION_ID: Final = 0x426B5374
 

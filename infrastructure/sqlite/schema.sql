@@ -1,4 +1,4 @@
--- Today's schema of a SQLite store, version 1. One file is one log.
+-- Today's schema of a SQLite store, version 2. One file is one log.
 -- Streams, keys and types are numbers in events: a number stands for (branch, stream) or
 -- (branch, stream, key), so every index begins with them and stays small.
 
@@ -66,6 +66,13 @@ CREATE TABLE clears (
     version INTEGER NOT NULL,
     recorded_us INTEGER NOT NULL,
     PRIMARY KEY (stream, position)
+) STRICT, WITHOUT ROWID;
+
+-- The reverse of what events name as their causes, positions both. Disposable.
+CREATE TABLE causes (
+    cause INTEGER NOT NULL,
+    effect INTEGER NOT NULL,
+    PRIMARY KEY (cause, effect)
 ) STRICT, WITHOUT ROWID;
 
 -- The current-state projection: where the live value of each key stands. Disposable.

@@ -48,15 +48,20 @@ def test_stats_are_the_numbers_of_the_store(cli: Any) -> None:
     cli.ok("set", "global", "k", "1")
     numbers = cli.json("stats").value
     assert (1, 1, 1, 1) == (numbers["position"], numbers["events"], numbers["streams"], numbers["branches"])
-    assert [("state", 1)] == [(each["name"], each["rows"]) for each in numbers["projections"]]
+    assert [("state", 1), ("causes", 0)] == [(each["name"], each["rows"]) for each in numbers["projections"]]
     lines = cli.ok("stats").lines
     assert ["position", "1"] == lines[0].split()
-    assert "projection  state: 1 row, checkpoint 1" == lines[-1]
+    assert ["projection  state: 1 row, checkpoint 1", "projection  causes: 0 rows, checkpoint 1"] == lines[-2:]
 
 
 def test_rebuild_makes_projections_anew(cli: Any) -> None:
     cli.ok("set", "global", "k", "1")
-    assert [{"name": "state", "checkpoint": 1, "rows": 1}] == cli.json("rebuild").value
+    state, causes = (
+        {"name": "state", "checkpoint": 1, "rows": 1},
+        {"name": "causes", "checkpoint": 1, "rows": 0},
+    )
+    assert [state, causes] == cli.json("rebuild").value
+    assert [causes] == cli.json("rebuild", "causes").value
     assert "projection  state: 1 row, checkpoint 1\n" == cli.ok("rebuild", "state").out
     assert 1 == cli("rebuild", "no-such").code
 

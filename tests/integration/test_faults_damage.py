@@ -47,6 +47,8 @@ def path(tmp_path: Path) -> Path:
     """A file that holds a store with a little of everything, closed."""
     path = tmp_path / "store.db"
     with backstory.open(url_of(path)) as store:
+        first = store.set("global", "first", 1)
+        store.set("global", "second", 2, cause=first)
         ledger = FaultLedger()
         for _ in range(3):
             for write in WRITES:
@@ -96,11 +98,12 @@ def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path, 
     assert read_only or [path] == list(tmp_path.iterdir())
 
 
-def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
-    altered(path, "PRAGMA user_version = 99")
+@pytest.mark.parametrize("version", [1, 99])
+def test_a_store_of_another_version_is_refused(path: Path, version: int) -> None:
+    altered(path, f"PRAGMA user_version = {version}")
     with pytest.raises(StoreVersionError) as caught:
         backstory.open(url_of(path))
-    assert caught.value.found == 99
+    assert caught.value.found == version
 
 
 @pytest.mark.parametrize("settings", [{"create": False}, {"read_only": True}], ids=["not to be made", "read-only"])
@@ -297,7 +300,9 @@ def whole(path: Path) -> None:
             raise IntegrityError(report.problems[0].message, kind=report.problems[0].kind)
 
 
-@pytest.mark.parametrize("table", ["store", "events", "streams", "keys", "types", "state", "clears", "writers"])
+@pytest.mark.parametrize(
+    "table", ["store", "events", "streams", "keys", "types", "state", "clears", "causes", "writers"]
+)
 def test_a_file_that_lost_a_table_is_reported(path: Path, table: str) -> None:
     altered(path, f"DROP TABLE {table}")
     with pytest.raises(IntegrityError):
@@ -317,11 +322,15 @@ def test_a_file_that_lost_its_id_is_reported(path: Path) -> None:
         ("UPDATE events SET actor = x'61' WHERE position = 3", "hash"),
         ("DELETE FROM events WHERE position = 3", "gap"),
         ("DELETE FROM state", "projection"),
+        ("DELETE FROM causes", "projection"),
+        ("UPDATE causes SET cause = 2", "projection"),
+        ("INSERT INTO causes VALUES (3, 4)", "projection"),
         ("DELETE FROM clears", "file"),
         ("UPDATE clears SET position = position - 1", "file"),
         ("UPDATE branches SET position = 1 WHERE id = 1", "branch"),
         ("UPDATE streams SET name = 'agent:other' WHERE name = 'agent:left'", "hash"),
         ("UPDATE keys SET name = 'other' WHERE name = 'pair'", "hash"),
+        ("UPDATE keys SET name = CAST(x'61ff' AS TEXT) WHERE name = 'pair'", "file"),
     ],
 )
 def test_an_edit_behind_the_stores_back_is_reported(path: Path, statement: str, kind: str) -> None:
