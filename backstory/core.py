@@ -33,12 +33,13 @@ from backstory.domain.scopes import Scope
 from backstory.domain.sequencer import BRANCH_CREATED, BRANCH_DROPPED
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
+from backstory.infrastructure.configuration import Settings
 from backstory.operations import Operations, stream_of
 from backstory.projections.history import differences, history
 from backstory.projections.points import At
 from backstory.projections.state import StateReader
 from backstory.replay.blame import blame
-from backstory.sessions import DirectSession, TransactionSession, append, commit_of
+from backstory.sessions import DirectSession, Gate, TransactionSession, append, commit_of
 from backstory.verification import VerificationReport, verify
 
 T = TypeVar("T")
@@ -107,7 +108,15 @@ class Core:
     """An engine, a branch of its log, and the operations on it."""
 
     def __init__(
-        self, engine: Engine, branch: BranchRow, lineage: Lineage, *, clock: Clock, actor: str | None, max_bytes: int
+        self,
+        engine: Engine,
+        branch: BranchRow,
+        lineage: Lineage,
+        *,
+        clock: Clock,
+        actor: str | None,
+        settings: Settings,
+        gate: Gate | None = None,
     ) -> None:
         if actor is not None:
             packed_actor(actor)
@@ -116,18 +125,29 @@ class Core:
         self.lineage: Final = lineage
         self.clock: Final = clock
         self.actor: Final = actor
-        self.max_bytes: Final = max_bytes
+        self.settings: Final = settings
+        #: Shared by all branches of an open store: hooks are the store's.
+        self.gate: Final = Gate() if gate is None else gate
         self.state: Final = StateReader(engine, lineage, clock, codec.decode_value)
-        self.decisions: Final = Decisions(codec, new_id, max_bytes=max_bytes)
-        self.operations: Final = Operations(DirectSession(self.state, branch.id), self.state, self.decisions, actor)
+        self.decisions: Final = Decisions(codec, new_id, max_bytes=settings.max_value_bytes)
+        self.session: Final = DirectSession(self.state, branch.id, self.gate)
+        self.operations: Final = Operations(self.session, self.state, self.decisions, actor)
 
     def on(self, branch: BranchRow, lineage: Lineage) -> Core:
         """Return the core of another branch of the same log."""
-        return Core(self.engine, branch, lineage, clock=self.clock, actor=self.actor, max_bytes=self.max_bytes)
+        return Core(
+            self.engine,
+            branch,
+            lineage,
+            clock=self.clock,
+            actor=self.actor,
+            settings=self.settings,
+            gate=self.gate,
+        )
 
     def transaction(self) -> TransactionSession:
         """Return a new transaction's session."""
-        return TransactionSession(self.state, self.branch.id, self.lineage)
+        return self.session.transaction()
 
     def transaction_operations(self, session: TransactionSession, given: WriteContext) -> Operations:
         """Return operations whose writes go to a transaction."""

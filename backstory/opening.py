@@ -124,7 +124,7 @@ async def _open_async(
 def _core(engine: Engine, branch: str | None, clock: Clock, actor: str | None, options: Settings) -> Program[Core]:
     rows = yield from engine.branches()
     row = get_branch(rows, branch or MAIN_NAME)
-    return Core(engine, row, lineage_of(rows, row.id), clock=clock, actor=actor, max_bytes=options.max_value_bytes)
+    return Core(engine, row, lineage_of(rows, row.id), clock=clock, actor=actor, settings=options)
 
 
 def _observed(engine: Engine, options: Settings) -> Engine:

@@ -10,7 +10,7 @@ from uuid import UUID
 from backstory.context import WriteContext, author_of
 from backstory.domain.decisions import Decisions, Expected, NewEvent
 from backstory.domain.errors import ConflictError, InvalidValueError, SchemaError
-from backstory.domain.events import ANY, MISSING, Event, ExpectedVersion, RecordedEvent
+from backstory.domain.events import ANY, MISSING, Event, ExpectedVersion, RecordedEvent, value_in
 from backstory.domain.keys import normalise_key, validate_prefix
 from backstory.domain.ports import Here, Program
 from backstory.domain.scopes import Scope, as_scope
@@ -62,7 +62,7 @@ class Operations:
         return default if value is MISSING else value
 
     def exists(self, scope: Scope | str, key: str, as_of: object) -> Program[bool]:
-        value = yield from self._session.get(stream_of(scope), normalise_key(key), as_of)
+        value = yield from self._session.get(stream_of(scope), normalise_key(key), as_of, "exists")
         return value is not MISSING
 
     def keys(self, scope: Scope | str, prefix: str, as_of: object) -> Program[list[str]]:
@@ -70,8 +70,7 @@ class Operations:
         return [key for key, _ in heads]
 
     def items(self, scope: Scope | str, prefix: str, as_of: object) -> Program[dict[str, Any]]:
-        heads = yield from self._session.heads(stream_of(scope), validate_prefix(prefix), as_of)
-        return {key: self._state.value(head) for key, head in heads}
+        return (yield from self._session.items(stream_of(scope), validate_prefix(prefix), as_of))
 
     def get_many(self, scope: Scope | str, keys: Iterable[str], as_of: object) -> Program[dict[str, Any]]:
         return (yield from self._session.get_many(stream_of(scope), _many(keys), as_of))
@@ -141,21 +140,21 @@ class Operations:
             value = change(self._state.value(head) if head.present(now_us) else default)
             encoded = self._decisions.encode(value, scope=at[0], key=at[1])
             try:
-                yield from self._session.perform(
+                events, _ = yield from self._session.perform(
                     self._decisions.update(at, head.version, encoded, author=author), author
                 )
             except ConflictError as error:
                 conflict = error
                 continue
-            return self._decisions.decoded(encoded)
+            return value_in(events[0].stored.data, self._decisions.decoded)
         assert conflict is not None
         raise conflict
 
     def increment(self, scope: Scope | str, key: str, by: Any, given: WriteContext) -> Program[Any]:
         at = (stream_of(scope), normalise_key(key))
         author = author_of(given, self._actor)
-        _, total = yield from self._session.perform(self._decisions.increment(at, by, author=author), author)
-        return total
+        events, _ = yield from self._session.perform(self._decisions.increment(at, by, author=author), author)
+        return value_in(events[0].stored.data, self._decisions.decoded)
 
     def set_if_absent(self, scope: Scope | str, key: str, value: object, given: WriteContext) -> Program[bool]:
         at = (stream_of(scope), normalise_key(key))

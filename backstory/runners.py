@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from backstory.domain.commits import Commit, Outcome
 from backstory.domain.errors import ReadOnlyError, StoreClosedError
-from backstory.domain.ports import Append, AppendAll, Engine, Here, Program
+from backstory.domain.ports import Append, AppendAll, CallOut, Engine, Here, Program
 from backstory.infrastructure.group import AsyncGroupCommit, GroupCommit
 
 T = TypeVar("T")
@@ -47,6 +47,8 @@ class Runner:
                     request = program.send(self._submit(request.commits))
                 elif type(request) is Here:
                     request = program.send(None)
+                elif type(request) is CallOut:
+                    request = program.send(request.blocking(self))
                 else:
                     finished, request = engine.advance(program, request)
                     if finished:
@@ -101,6 +103,8 @@ class AsyncRunner:
                     request = program.send(await self._submit(request.commits))
                 elif type(request) is Here:
                     request = program.send(None)
+                elif type(request) is CallOut:
+                    request = program.send(await request.awaiting(self))
                 else:
                     finished, request = await self.engine.advance_async(program, request)
                     if finished:

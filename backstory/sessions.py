@@ -16,7 +16,7 @@ from backstory.domain.decisions import Intent
 from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import MISSING, RecordedEvent, StoredEvent, settle
 from backstory.domain.ports import Append, LogHead, Program
-from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET, Facts, preview, sequence
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET, BranchView, Facts, preview, sequence
 from backstory.infrastructure import codec
 from backstory.infrastructure.programs import gather
 from backstory.projections.points import At
@@ -36,7 +36,7 @@ class Session(Protocol):
         """Return a key's head as this session sees it now, and the reader's instant."""
         ...
 
-    def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
+    def get(self, stream: str, key: str, as_of: object, operation: str = "get") -> Program[Any]:
         """Return a key's value or `MISSING`."""
         ...
 
@@ -47,6 +47,44 @@ class Session(Protocol):
     def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
         """Return the present keys of a scope, sorted, with their heads."""
         ...
+
+    def items(self, stream: str, prefix: str, as_of: object) -> Program[dict[str, Any]]:
+        """Return the values of a scope by key, sorted."""
+        ...
+
+
+class HookPath(Protocol):
+    """What stands in the path of operations, and behind it, once a hook is registered."""
+
+    def write(self, session: DirectSession, intent: Intent, author: Author) -> Program[Performed]:
+        """Perform an operation of its own, as its hooks have it."""
+        ...
+
+    def write_in(self, tx: TransactionSession, intent: Intent, author: Author) -> Program[Performed]:
+        """Perform an operation inside a transaction, as its hooks have it."""
+        ...
+
+    def read(self, session: Session, stream: str, key: str, as_of: object, operation: str) -> Program[Any]:
+        """Return a key's value or `MISSING`, as its hooks have it."""
+        ...
+
+    def committed(self, session: DirectSession, rows: Sequence[StoredEvent]) -> Program[None]:
+        """See to the hooks behind what was committed."""
+        ...
+
+    @property
+    def reads(self) -> bool:
+        """Whether any hook stands in the path of reads."""
+        ...
+
+
+class Gate:
+    """Where hooks join the path of a store's operations: empty until one is registered."""
+
+    __slots__ = ("path",)
+
+    def __init__(self) -> None:
+        self.path: HookPath | None = None
 
 
 def commit_of(intent: Intent, author: Author, branch: int) -> Commit:
@@ -71,11 +109,21 @@ def append(commit: Commit) -> Program[Outcome]:
 class DirectSession:
     """Reads the log as it is, and commits each operation by itself."""
 
-    def __init__(self, state: StateReader, branch: int) -> None:
-        self._state = state
-        self._branch = branch
+    def __init__(self, state: StateReader, branch: int, gate: Gate) -> None:
+        self.state = self._state = state
+        self.branch = self._branch = branch
+        self._gate = gate
+
+    def transaction(self) -> TransactionSession:
+        """Return a new transaction on the same branch."""
+        return TransactionSession(self, self._gate)
 
     def perform(self, intent: Intent, author: Author) -> Program[Performed]:
+        """Decide under the log's lock and commit, unless hooks have it otherwise."""
+        path = self._gate.path
+        return self.perform_plain(intent, author) if path is None else path.write(self, intent, author)
+
+    def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
         """Decide under the log's lock and commit."""
         outcome: Outcome = yield Append(commit_of(intent, author, self._branch))
         if outcome.error is not None:
@@ -88,12 +136,22 @@ class DirectSession:
         head = yield from self._state.reader.key_head(self._state.lineage, stream, key, 2**62)
         return head, now_us
 
-    def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
+    def get(self, stream: str, key: str, as_of: object, operation: str = "get") -> Program[Any]:
         """Return a key's value or `MISSING`."""
+        path = self._gate.path
+        if path is not None and path.reads:
+            return path.read(self, stream, key, as_of, operation)
+        return self._state.get(stream, key, as_of)
+
+    def get_plain(self, stream: str, key: str, as_of: object) -> Program[Any]:
+        """Return a key's value or `MISSING`, whatever hooks stand there."""
         return self._state.get(stream, key, as_of)
 
     def get_many(self, stream: str, keys: Sequence[str], as_of: object) -> Program[dict[str, Any]]:
         """Return the values of those keys that have one; no commit falls between two of them."""
+        path = self._gate.path
+        if path is not None and path.reads:
+            return (yield from _each(self, keys, stream, as_of, "get_many"))
         at = yield from self._state.at(as_of)
         values = yield from gather([self._state.get_at(stream, key, at) for key in keys])
         return {key: value for key, value in zip(keys, values, strict=True) if value is not MISSING}
@@ -101,6 +159,31 @@ class DirectSession:
     def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
         """Return the present keys of a scope."""
         return self._state.heads(stream, prefix, as_of)
+
+    def items(self, stream: str, prefix: str, as_of: object) -> Program[dict[str, Any]]:
+        """Return the values of a scope by key."""
+        return _items(self, self._gate, stream, prefix, as_of)
+
+
+def _items(
+    session: DirectSession | TransactionSession, gate: Gate, stream: str, prefix: str, as_of: object
+) -> Program[dict[str, Any]]:
+    listed = yield from session.heads(stream, prefix, as_of)
+    if gate.path is not None and gate.path.reads:
+        return (yield from _each(session, [key for key, _ in listed], stream, as_of, "items"))
+    return {key: session.state.value(head) for key, head in listed}
+
+
+def _each(
+    session: DirectSession | TransactionSession, keys: Sequence[str], stream: str, as_of: object, operation: str
+) -> Program[dict[str, Any]]:
+    """Return values that are read one by one, because hooks stand in their path."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        value = yield from session.get(stream, key, as_of, operation)
+        if value is not MISSING:
+            found[key] = value
+    return found
 
 
 class TransactionSession:
@@ -110,10 +193,12 @@ class TransactionSession:
     `ConflictError` says what has changed since.
     """
 
-    def __init__(self, state: StateReader, branch: int, lineage: Lineage) -> None:
-        self._state = state
-        self._branch = branch
-        self._lineage = lineage
+    def __init__(self, home: DirectSession, gate: Gate) -> None:
+        self.home = home
+        self.state = self._state = home.state
+        self._gate = gate
+        self._branch = home.branch
+        self._lineage: Lineage = home.state.lineage
         self._at: At | None = None
         self._began = 0
         self._facts = Facts(LogHead(0, 0, b"\0" * 32), [])
@@ -154,6 +239,7 @@ class TransactionSession:
         for draft in drafts:
             yield from self._load_version(draft.stream, at)
             ids.update(split_causes(draft.causes))
+        ids.difference_update(draft.event_id for draft in drafts if not draft.given_id)
         yield from self._load_events(ids - self._facts.events.keys())
 
     def _load_events(self, ids: set[bytes]) -> Program[None]:
@@ -207,6 +293,35 @@ class TransactionSession:
 
     def perform(self, intent: Intent, author: Author) -> Program[Performed]:
         """Decide on what this transaction sees; nothing is written before it commits."""
+        path = self._gate.path
+        return self.perform_plain(intent, author) if path is None else path.write_in(self, intent, author)
+
+    def decide(self, intent: Intent, author: Author) -> Program[Decision]:
+        """Return what an operation would write, without writing it; everything its causes need is loaded."""
+        commit = commit_of(intent, author, self._branch)
+        yield from self._load(commit.needs or Needs(), commit.drafts)
+        at = yield from self.begin()
+        if commit.decide is None:
+            return Decision(commit.drafts)
+        view = BranchView(self._facts, self._branch, now_us=at.instant_us, position=self._facts.head.position)
+        return commit.decide(view)
+
+    def event(self, event_id: bytes) -> StoredEvent | None:
+        """Return an event that a decision's causes named."""
+        return self._facts.events.get(event_id)
+
+    def owns(self, event_id: bytes) -> bool:
+        """Return whether an event is this transaction's own, in no log yet."""
+        return any(draft.event_id == event_id for draft in self._drafts)
+
+    def keys_of(self, stream: str) -> Program[list[str]]:
+        """Return the keys that a clear of a scope would take away, sorted."""
+        at = yield from self.begin()
+        listing = yield from self._load_listing(stream, at)
+        return sorted(key for key, head in listing.items() if head.present(at.instant_us))
+
+    def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
+        """Note an operation as it is."""
         if intent.decide is None and not any(draft.given_id or draft.causes for draft in intent.drafts):
             at = yield from self.begin()
             for draft in intent.drafts:
@@ -269,8 +384,15 @@ class TransactionSession:
         head = yield from self._load_key(stream, key, at)
         return head, at.instant_us
 
-    def get(self, stream: str, key: str, as_of: object) -> Program[Any]:
+    def get(self, stream: str, key: str, as_of: object, operation: str = "get") -> Program[Any]:
         """Return a key's value or `MISSING`; with a point, what is committed there."""
+        path = self._gate.path
+        if path is not None and path.reads:
+            return path.read(self, stream, key, as_of, operation)
+        return self.get_plain(stream, key, as_of)
+
+    def get_plain(self, stream: str, key: str, as_of: object) -> Program[Any]:
+        """Return a key's value or `MISSING`, whatever hooks stand there."""
         if as_of is not None:
             return (yield from self._state.get(stream, key, as_of))
         head, now_us = yield from self.head_of(stream, key)
@@ -278,12 +400,7 @@ class TransactionSession:
 
     def get_many(self, stream: str, keys: Sequence[str], as_of: object) -> Program[dict[str, Any]]:
         """Return the values of those keys that have one; with a point, what is committed there."""
-        found: dict[str, Any] = {}
-        for key in keys:
-            value = yield from self.get(stream, key, as_of)
-            if value is not MISSING:
-                found[key] = value
-        return found
+        return _each(self, keys, stream, as_of, "get_many")
 
     def heads(self, stream: str, prefix: str, as_of: object) -> Program[list[tuple[str, KeyHead]]]:
         """Return the present keys of a scope."""
@@ -294,6 +411,10 @@ class TransactionSession:
         return sorted(
             (key, head) for key, head in listing.items() if key.startswith(prefix) and head.present(at.instant_us)
         )
+
+    def items(self, stream: str, prefix: str, as_of: object) -> Program[dict[str, Any]]:
+        """Return the values of a scope by key."""
+        return _items(self, self._gate, stream, prefix, as_of)
 
     # The end
 
@@ -310,6 +431,8 @@ class TransactionSession:
         outcome = yield from append(commit)
         for event, row in zip(self._pending, outcome.events, strict=True):
             settle(event, row)
+        if self._gate.path is not None:
+            yield from self._gate.path.committed(self.home, outcome.events)
 
     def _needs(self) -> Needs:
         """Return the facts that placing this transaction's drafts needs."""

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
-from backstory.domain.ports import Append, AppendAll, Here, Program, Step
+from backstory.domain.ports import Append, AppendAll, CallOut, Here, Program, Step
 
 T = TypeVar("T")
-_FOR_RUNNERS: Final = frozenset({Append, AppendAll, Here})
+_FOR_RUNNERS: Final = frozenset({Append, AppendAll, CallOut, Here})
 
 
 class Round(NamedTuple):

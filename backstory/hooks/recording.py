@@ -1,0 +1,137 @@
+"""Recording: a hook's run as an event, without what is sensitive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from backstory.domain.commits import Draft
+from backstory.domain.context import Author
+from backstory.domain.hooks import HOOK_EXECUTED, HOOK_FAILED, HookResult
+from backstory.domain.redaction import Redaction
+from backstory.domain.scopes import Scope
+from backstory.hooks.chain import Execution
+from backstory.infrastructure import codec
+from backstory.infrastructure.clock import new_id
+
+_CONTINUE: Final = b'{"kind":"continue"}'
+
+
+class Recorder:
+    """Makes the events of hooks' runs."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        self._redaction = redaction
+
+    def drafts(self, executions: Sequence[Execution], author: Author) -> list[Draft]:
+        """Return the events of these runs, each followed by what it did to its circuit."""
+        made: list[Draft] = []
+        for execution in executions:
+            stream = stream_of(execution.registration.name)
+            kind = HOOK_FAILED if execution.failed else HOOK_EXECUTED
+            correlation, causes, actor, _ = author
+            data = self._data(execution)
+            made.append(
+                Draft(execution.event_id, stream, kind, data, None, None, correlation, causes, actor, None)
+            )
+            for transition in execution.transitions:
+                said = {"hook": execution.registration.name, "point": execution.subject.point, **transition.data}
+                made.append(
+                    Draft(
+                        new_id(),
+                        stream,
+                        f"circuit.{transition.name}",
+                        codec.encode_value(said),
+                        correlation=correlation,
+                        causes=execution.event_id,
+                        actor=actor,
+                    )
+                )
+        return made
+
+    def _data(self, execution: Execution) -> bytes:
+        """Return the data of a run's event: put together from parts that are encoded already."""
+        registration, subject = execution.registration, execution.subject
+        parts = [
+            b'{"hook":',
+            _text(registration.name),
+            b',"point":',
+            _text(subject.point),
+            b',"priority":%d,"operation":"' % registration.priority,
+            str(UUID(bytes=subject.operation_id)).encode(),
+            b'","input":',
+            _input(execution),
+            b',"result":',
+            _result(execution),
+            b',"duration_us":%d,"error":' % execution.duration_us,
+            b"null" if execution.error is None else _text(execution.error),
+            b',"steps":',
+            codec.encode_value(list(execution.steps)) if execution.steps else b"[]",
+        ]
+        if subject.attempt > 1:
+            parts.append(b',"attempt":%d' % subject.attempt)
+        if subject.redelivered:
+            parts.append(b',"redelivered":true')
+        parts.append(b"}")
+        return self._clean(b"".join(parts), subject.key)
+
+    def _clean(self, data: bytes, key: str | None) -> bytes:
+        value = codec.decode_value(data)
+        clean = self._redaction.redact(value)
+        if key is not None:
+            # The key of the state is a field's name as much as any inside its value.
+            field = key.rpartition("/")[2]
+            for part in ("before", "after"):
+                held = clean["input"].get(part)
+                if held is not None and (hidden := self._redaction.redact({field: held})[field]) is not held:
+                    clean = {**clean, "input": {**clean["input"], part: hidden}}
+            if "value" in (clean["result"] or ()):
+                held = clean["result"]["value"]
+                if (hidden := self._redaction.redact({field: held})[field]) is not held:
+                    clean = {**clean, "result": {**clean["result"], "value": hidden}}
+        return data if clean is value else codec.encode_value(clean)
+
+
+def stream_of(hook: str) -> str:
+    """Return the stream of a hook's runs."""
+    return str(Scope.hook(hook))
+
+
+def _text(text: str) -> bytes:
+    return codec.encode_value(text)
+
+
+def _input(execution: Execution) -> bytes:
+    subject = execution.subject
+    parts = [b'{"operation":', _text(subject.operation)]
+    if subject.stream is not None:
+        parts += [b',"scope":', _text(subject.stream)]
+    if subject.key is not None:
+        parts += [b',"key":', _text(subject.key)]
+    if subject.before is not None:
+        parts += [b',"before":', subject.before]
+    if subject.after is not None:
+        parts += [b',"after":', subject.after]
+    if subject.as_of is not None:
+        parts += [b',"as_of":', _text(subject.as_of)]
+    if subject.metadata is not None:
+        parts += [b',"metadata":', subject.metadata]
+    if subject.tags:
+        parts += [b',"tags":', codec.encode_value(list(subject.tags))]
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def _result(execution: Execution) -> bytes:
+    result = execution.result
+    if result is None:
+        return b"null"
+    if result is HookResult.CONTINUE:
+        return _CONTINUE
+    if execution.value is not None:
+        return b'{"kind":"%s","value":%s}' % (result.kind.encode(), execution.value)
+    data = result.as_data()
+    if execution.hit is not None:
+        data["hit"] = execution.hit
+    return codec.encode_value(data)
