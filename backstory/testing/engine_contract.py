@@ -6,7 +6,7 @@ Inherit from `EngineContract`.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count, product
 from typing import Any, ClassVar, TypeVar
 
@@ -36,13 +36,16 @@ NewEngine = Callable[[Clock], Engine]
 _NOBODY = Author()
 _DECISIONS = Decisions(codec, new_id, max_bytes=1024)
 
-#: Groups of commits: each a branch, then for every event its own number, perhaps given and repeated, and its causes'.
-#: Numbers that no event has yet make a commit that is refused.
+#: Groups of commits: each a branch, then for every event the number of its given id, if any, and which events before it
+#: are its causes. `_UNKNOWN` stands for one that is not there, which refuses the commit.
+_UNKNOWN = 14
 _GROUPS = st.lists(
     st.lists(
         st.tuples(
             st.integers(0, 3),
-            st.lists(st.tuples(st.none() | st.integers(0, 3), st.lists(st.integers(0, 14), max_size=3)), max_size=3),
+            st.lists(
+                st.tuples(st.none() | st.integers(0, 3), st.lists(st.integers(0, _UNKNOWN), max_size=3)), max_size=3
+            ),
         ),
         min_size=1,
         max_size=4,
@@ -366,25 +369,31 @@ def _cause(engine: Engine, groups: Sequence[Any]) -> None:
     """Commit groups as drawn, and a fork of some branch after each of them."""
     numbers = count(4)
     for made, group in enumerate(groups, 1):
+        known = [row.event_id for row in rows_of(engine)]
         commits: list[Commit] = []
         for branch, events in group:
-            drafts = [
-                draft("s", "a")._replace(
-                    event_id=_event_id(next(numbers) if given is None else given),
-                    given_id=given is not None,
-                    causes=b"".join(map(_event_id, causes)) or None,
-                )
-                for given, causes in events
-            ]
+            drafts = _caused(events, known, numbers)
             commits.append(Commit(branch % made, drafts))
-        engine.commit(commits)
+            if not any(_UNKNOWN in causes for _, causes in events):
+                known.extend(event.event_id for event in drafts)
+        refused = [any(_UNKNOWN in causes for _, causes in events) for _, events in group]
+        assert refused == [outcome.error is not None for outcome in engine.commit(commits)]
         head = ask(engine, engine.head()).position
         fork = NewBranch(f"fork {made}", made // 2, head // 2)
         assert engine.commit([Commit(MAIN, [draft("forks", "x")], fork=fork)])[0].error is None
 
 
-def _event_id(number: int) -> bytes:
-    return number.to_bytes(16)
+def _caused(events: Sequence[Any], known: Sequence[bytes], numbers: Iterator[int]) -> list[Draft]:
+    """Return a commit's drafts as drawn, after the events whose ids are known."""
+    drafts: list[Draft] = []
+    for number, causes in events:
+        before = [*known, *(event.event_id for event in drafts)]
+        named = [before[cause % len(before)] for cause in causes if before and cause != _UNKNOWN]
+        named.extend(new_id() for cause in causes if cause == _UNKNOWN)
+        event_id = (next(numbers) if number is None else number).to_bytes(16)
+        more = {"event_id": event_id, "given_id": number is not None, "causes": b"".join(named) or None}
+        drafts.append(draft("s", "a", **more))
+    return drafts
 
 
 def _assert_causes(engine: Engine) -> set[tuple[int, int]]:

@@ -23,6 +23,8 @@ def new_namespace() -> Callable[[], str]:
 
 
 class TestPostgresEngine(EngineContract):
+    examples = 15
+
     @pytest.fixture
     def new_engine(self, postgres_url: str, new_namespace: Callable[[], str]) -> NewEngine:
         return lambda clock: PostgresEngine.open(

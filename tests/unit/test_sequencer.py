@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from backstory.domain.branches import MAIN, MAIN_NAME, BranchRow
 from backstory.domain.chain import genesis, link_of
-from backstory.domain.commits import NEVER, Commit, Decision, Draft, Expiry, NewBranch, Read, Tracking, View
+from backstory.domain.commits import (
+    NEVER,
+    Commit,
+    Decision,
+    Draft,
+    Expiry,
+    NewBranch,
+    Read,
+    Tracking,
+    View,
+    split_causes,
+)
 from backstory.domain.errors import BackstoryError, ConflictError, NotFoundError
 from backstory.domain.events import EMPTY, EXISTS
 from backstory.domain.ports import LogHead
@@ -172,6 +183,28 @@ def test_an_id_is_stored_once_and_answered_with_its_first_recording(group: list[
             assert [draft.event_id for draft in commit.drafts] == [event.event_id for event in outcome.events]
 
 
+@given(st.lists(wishes, max_size=8))
+def test_the_way_from_causes_to_effects_is_what_the_rows_say(group: list[Wish]) -> None:
+    batch = sequence([_commit(number, wish) for number, wish in enumerate(group)], _facts(), 7)
+
+    places = {row.event_id: row.position for row in batch.rows}
+    said = [(places[cause], row.position) for row in batch.rows for cause in split_causes(row.causes)]
+    assert said == batch.causes
+
+
+def test_causes_lead_to_their_effects_once_each_and_the_first_gives_the_correlation() -> None:
+    facts = _facts()
+    known = sequence([Commit(MAIN, [_draft(1), _draft(2)])], facts, 7).rows
+    effect = Draft(_id(3), "s", "a.b", b"1", causes=_id(2) + _id(1) + _id(2))
+    other = effect._replace(event_id=_id(4), correlation=b"tmine")
+
+    facts.head = LogHead(2, 7, known[1].hash)
+    batch = sequence([Commit(MAIN, [effect]), Commit(MAIN, [other])], facts, 7)
+
+    assert [(1, 3), (2, 3), (1, 4), (2, 4)] == batch.causes
+    assert [b"u" + known[1].event_id, b"tmine"] == [row.correlation for row in batch.rows]
+
+
 def test_a_cause_must_be_known_and_may_lie_earlier_in_the_same_commit() -> None:
     first, second = (Draft(_id(number), "s", "a.b", b"1") for number in (1, 2))
 
@@ -223,6 +256,18 @@ def test_a_consumers_position_only_grows() -> None:
     assert [False, True, True, False] == [outcome.error is not None for outcome in batch.outcomes]
     assert [4, 5] == [tracking.position for tracking in batch.tracking]
     assert 5 == facts.tracking["up"]
+
+
+def test_a_consumer_that_is_forgotten_begins_anywhere_again() -> None:
+    facts = _facts()
+    facts.tracking["up"] = 7
+    commits = [Commit(MAIN, [_draft(number)], tracking=Tracking("up", at)) for number, at in enumerate((None, 3, 2))]
+
+    batch = sequence(commits, facts, 7)
+
+    assert [False, False, True] == [outcome.error is not None for outcome in batch.outcomes]
+    assert [None, 3] == [tracking.position for tracking in batch.tracking]
+    assert 3 == facts.tracking["up"]
 
 
 def _draft(number: int) -> Draft:
