@@ -259,6 +259,10 @@ class EngineContract:
                 assert info == ("causes", len(rows_of(engine)), len(pairs))
                 assert info in ask(engine, engine.projections())
                 assert pairs == _assert_causes(engine)
+                everything = b"".join(row.event_id for row in rows_of(engine))
+                (outcome,) = engine.commit([Commit(MAIN, [draft("s", "a", causes=everything or None)])])
+                assert outcome.error is None
+                _assert_causes(engine)
             finally:
                 engine.close()
 

@@ -55,9 +55,10 @@ def living(store: StateStore) -> set[str]:
     return runner.run(runner.engine.living_writers())
 
 
-def administer(url: str, statement: str) -> None:
+def administer(url: str, statement: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(url, autocommit=True, options="-c search_path=backstory") as connection:
-        connection.execute(statement)
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []
 
 
 def elsewhere(url: str) -> None:
@@ -118,7 +119,8 @@ def test_a_writer_of_another_machine_lives_as_long_as_its_session(
     cut_off(shared_url)
     assert living(store) == set()
 
-    backstory.open(shared_url).close()  # removes the dead
+    backstory.open(shared_url).close()
+    assert [] == administer(shared_url, "SELECT id FROM writers")
     write(writer, 2)
     assert before == living(store)
 
