@@ -256,7 +256,9 @@ HARMLESS = [
     base64url(b"eyJ no json") + ".abc.def",
     "eyJhbGciOi.JIUzI1NiJ9.x",
     "eyJ.eyJ.eyJ",
-    base64url(b"[" * 5000) + ".a.b",
+    base64url(b'{"a":' + b"[" * 5000) + ".a.b",
+    checked("4" + "2" * 15),
+    checked("4" + "2" * 16),
     "ewJhbGciOiJub25lIn0.a.b",
     "Bearer authentication is used",
     "a bearer certificate-of-deposit",
@@ -276,6 +278,8 @@ HARMLESS = [
     "the secret: patience",
     "password=",
     "password=None",
+    "password=null&a=1",
+    "if password==other",
     "f(password=None)",
     '{"password": null}',
     '{"password": true}',
@@ -405,6 +409,16 @@ def test_fields_and_patterns_are_the_callers_to_choose() -> None:
     assert (nothing := {"password": VISA}) is Redaction((), ()).redact(nothing)
 
 
+def test_secrets_that_overlap_are_replaced_as_one() -> None:
+    redaction = Redaction((), (SensitivePattern("one", re.compile("abc")), SensitivePattern("two", re.compile("bcd"))))
+    assert "x[redacted:one]x" == redaction.text("xabcdx")
+
+
+def test_what_is_a_secret_only_without_its_neighbour_is_found_too() -> None:
+    token = "hf" + "_" + body(33) + "7"
+    assert "[redacted:huggingface_key].[redacted:card]" == PLAIN.text(f"{token}.{VISA}")
+
+
 # -- Keys that hold secrets
 
 
@@ -509,6 +523,11 @@ def test_depth_to_the_limit_of_the_codec_is_searched_and_beyond_it_replaced() ->
     assert "too_deep" not in str(PLAIN.redact(nested(200)))
     assert "[redacted:too_deep]" in str(PLAIN.redact(nested(201)))
     assert VISA not in str(PLAIN.redact(nested(5000)))
+
+
+def test_a_part_that_stands_twice_is_redacted_twice() -> None:
+    part = [VISA]
+    assert [["[redacted:card]"], ["[redacted:card]"]] == PLAIN.redact([part, part])
 
 
 def test_a_value_inside_itself_comes_to_an_end() -> None:
