@@ -7,6 +7,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -192,6 +193,9 @@ class TestChangedPaths:
             ({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 5}, "e": 3}, ["a.c", "d", "e"]),
             ([1, 2, 3], [1, 5], ["[1]", "[2]"]),
             ({"a": 1, "b": 0.0}, {"a": True, "b": -0.0}, ["a", "b"]),
+            ({"a": Decimal("1.0"), "b": Decimal(2)}, {"a": Decimal("1.00"), "b": Decimal(2)}, ["a"]),
+            ({"a": 10**5000, "b": 1}, {"a": 10**5000, "b": 10**5000}, ["b"]),
+            (MISSING, MISSING, []),
         ],
     )
     def test_paths_are_of_the_outermost_parts_that_differ(self, before: Any, after: Any, paths: list[str]) -> None:
@@ -241,6 +245,13 @@ class TestChangeLog:
 
     def test_its_own_entries_are_not_entered(self) -> None:
         assert run(ChangeLog(), subject(scope="custom:changes", after=1), FakeWorld())[0] is None
+
+    def test_of_a_batch_that_is_not_written_yet_each_entry_has_a_place_of_its_own(self) -> None:
+        world, log = FakeWorld(), ChangeLog(keep=5)
+        for result in [run(log, subject(after=number), world)[0] for number in range(5)]:
+            world.apply(result)
+        assert world.state.pop(("custom:changes", "next")) == 5
+        assert [entry["after"] for entry in world.state.values()] == [0, 1, 2, 3, 4]
 
     @given(st.integers(1, 5), st.lists(st.booleans(), max_size=20))
     def test_a_ring_holds_the_last_entries_across_restarts(self, keep: int, restarts: list[bool]) -> None:

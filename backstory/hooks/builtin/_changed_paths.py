@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from backstory.domain.paths import render_path
+from backstory.infrastructure import codec
 
+# Of these, equal ones have the same JSON text; 0.0 and -0.0, and 1.0 and 1.00 as Decimal, are equal and have not.
+_PLAIN: Final = frozenset({str, int, bool, bytes})
 _Steps = tuple[str | int, ...]
 
 
@@ -32,5 +35,13 @@ def _differing(one: Any, other: Any, at: _Steps) -> Iterator[_Steps]:
                 yield from _differing(one[index], other[index], (*at, index))
             else:
                 yield (*at, index)
-    elif type(one) is not type(other) or one != other or repr(one) != repr(other):
+    elif not _same(one, other):
         yield at
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if type(one) is not type(other):
+        return False
+    return bool(one == other) if type(one) in _PLAIN else codec.canonical(one) == codec.canonical(other)
