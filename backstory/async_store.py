@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from uuid import UUID
 
 from backstory.async_state import AsyncStateOperations, AsyncTransaction, Scoped
@@ -25,6 +25,9 @@ from backstory.importing import ImportReport, import_runs
 from backstory.projections.points import At, Point
 from backstory.runners import AsyncRunner
 from backstory.verification import Progress, VerificationReport
+
+if TYPE_CHECKING:
+    from backstory.hooks.async_face import AsyncHooks
 
 _WAIT_S: Final = 3600.0
 
@@ -331,6 +334,15 @@ class AsyncStateStore(AsyncStateOperations):
     def _on(self, core: Core) -> AsyncStateStore:
         return AsyncStateStore(core, self._runner.child())
 
+    # Hooks
+
+    @property
+    def hooks(self) -> AsyncHooks:
+        """The hooks of this open store, shared by all its branches."""
+        from backstory.hooks.async_face import AsyncHooks  # noqa: PLC0415 - only where there are any
+
+        return AsyncHooks(self._core, self._runner)
+
     # Import and care
 
     async def import_runs(
@@ -362,7 +374,11 @@ class AsyncStateStore(AsyncStateOperations):
     # Closing
 
     async def aclose(self) -> None:
-        """Give back every resource; idempotent. A fork's store leaves its parent's open."""
+        """Let background hooks end, then give back every resource; idempotent. A fork leaves its parent open."""
+        path = self._core.gate.path
+        if path is not None and self._runner.root is self._runner and not self._runner.closed:
+            await path.end()
+            await self._runner.run(path.leave())
         await self._runner.close()
 
     async def __aenter__(self) -> Self:

@@ -61,15 +61,19 @@ def context(**given: Unpack[WriteContext]) -> Iterator[None]:
 @contextmanager
 def inside_hook(hook: str, author: Author) -> Iterator[None]:
     """Give what a hook writes inside the block its operation's context; the caller's ambient one does not reach it."""
-    outer = _inside.get()
-    names = (hook,) if outer is None else (*outer.hooks, hook)
-    inside = _inside.set(Inside(names, author))
+    inside = _inside.set(Inside((*hooks_in(author.extra), hook), author))
     ambient = _ambient.set(None)
     try:
         yield
     finally:
         _ambient.reset(ambient)
         _inside.reset(inside)
+
+
+@lru_cache(maxsize=1024)
+def hooks_in(extra: bytes | None) -> tuple[str, ...]:
+    """Return the hooks inside whose run a write was made, or which asked for it: they are not run for it."""
+    return () if extra is None else tuple(codec.decode_value(extra).get("hooks") or ())
 
 
 def running_hooks() -> tuple[str, ...]:

@@ -12,7 +12,15 @@ from typing import BinaryIO, Final, NamedTuple
 from backstory.context import author_of
 from backstory.core import Core
 from backstory.domain.commits import Commit, Outcome
-from backstory.domain.errors import BackstoryError, InvalidScopeError, InvalidValueError, NotFoundError, ReadOnlyError
+from backstory.domain.errors import (
+    BackstoryError,
+    HookCancelledError,
+    HookError,
+    InvalidScopeError,
+    InvalidValueError,
+    NotFoundError,
+    ReadOnlyError,
+)
 from backstory.domain.ports import AppendAll, Program
 from backstory.domain.run_commits import MessageCommit, Verdict, commits_of
 from backstory.domain.run_drafts import RunTarget
@@ -118,7 +126,7 @@ class Import:
             raise ReadOnlyError("import")
         self._path = Path(path)
         author = author_of({}, core.actor)
-        self._target = RunTarget(core.branch.id, core.lineage, author, codec, core.max_bytes)
+        self._target = RunTarget(core.branch.id, core.lineage, author, codec, core.settings.max_value_bytes)
         self._hopeful = True
         self._again: list[_RunInWork] = []
         self._batch = 0
@@ -214,6 +222,11 @@ class Import:
     def settle(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         """Count what became of a batch; raises the error of a commit that the log refused."""
         for (entry, run), outcome in zip(batch.entries, outcomes, strict=True):
+            if isinstance(outcome.error, (HookCancelledError, HookError)):
+                if not run.different:
+                    run.problems.append(f"messages[{entry.message}] was refused: {outcome.error}")
+                run.different = run.begun = True
+                continue
             if outcome.error is not None:
                 raise outcome.error
             run.events += len(outcome.events)
@@ -237,10 +250,17 @@ class Import:
         run.begun = True
 
 
-def append_all(commits: Sequence[Commit]) -> Program[Sequence[Outcome]]:
-    """Put commits into the log in one group; return the outcome of each."""
+def append_all(core: Core, commits: Sequence[Commit]) -> Program[Sequence[Outcome]]:
+    """Put commits into the log in one group, each by itself where hooks stand in the way; return their outcomes."""
     if not commits:
         return ()
+    if core.gate.path is not None and core.gate.path.writes:
+        path, session = core.gate.path, core.session
+        found: list[Outcome] = []
+        for commit in commits:
+            outcome = yield from path.commit(session, commit)
+            found.append(outcome)
+        return found
     outcomes: Sequence[Outcome] = yield AppendAll(commits)
     return outcomes
 

@@ -39,6 +39,6 @@ async def import_runs(
             # </sync>
             if batch is None:
                 return work.report()
-            work.settle(batch, await runner.run(append_all(batch.commits)))
+            work.settle(batch, await runner.run(append_all(core, batch.commits)))
             if progress is not None:
                 progress(*batches.progress(batch))

@@ -33,6 +33,6 @@ def import_runs(
             batch = batches.next()
             if batch is None:
                 return work.report()
-            work.settle(batch, runner.run(append_all(batch.commits)))
+            work.settle(batch, runner.run(append_all(core, batch.commits)))
             if progress is not None:
                 progress(*batches.progress(batch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from backstory.domain.commits import Commit, Outcome
 from backstory.domain.errors import ReadOnlyError, StoreClosedError
@@ -22,6 +22,11 @@ class Runner:
         self.group: GroupCommit = GroupCommit(engine) if parent is None else parent.group
         self._parent = parent
         self._closed = False
+
+    @property
+    def root(self) -> Runner:
+        """The runner whose resources this one shares, or itself."""
+        return self if self._parent is None else self._parent.root
 
     def child(self) -> Runner:
         """Return a runner on the same engine, to be closed by itself: a fork's."""
@@ -48,15 +53,22 @@ class Runner:
                 elif type(request) is Here:
                     request = program.send(None)
                 elif type(request) is CallOut:
-                    request = program.send(request.blocking(self))
+                    answer, error = self._called_out(request)
+                    request = program.send(answer) if error is None else program.throw(error)
                 else:
                     finished, request = engine.advance(program, request)
                     if finished:
-                        answer: T = request
-                        return answer
+                        last: T = request
+                        return last
         except StopIteration as stop:
-            last: T = stop.value
-            return last
+            ended: T = stop.value
+            return ended
+
+    def _called_out(self, request: CallOut) -> tuple[Any, BaseException | None]:
+        try:
+            return request.blocking(self), None
+        except BaseException as error:  # noqa: BLE001 - an interrupt: the program lets go of what it holds
+            return None, error
 
     def _submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         if self.engine.read_only:
@@ -79,6 +91,11 @@ class AsyncRunner:
         self.group: AsyncGroupCommit = AsyncGroupCommit(engine) if parent is None else parent.group
         self._parent = parent
         self._closed = False
+
+    @property
+    def root(self) -> AsyncRunner:
+        """The runner whose resources this one shares, or itself."""
+        return self if self._parent is None else self._parent.root
 
     def child(self) -> AsyncRunner:
         """Return a runner on the same engine, to be closed by itself: a fork's."""
@@ -104,15 +121,22 @@ class AsyncRunner:
                 elif type(request) is Here:
                     request = program.send(None)
                 elif type(request) is CallOut:
-                    request = program.send(await request.awaiting(self))
+                    answer, error = await self._called_out(request)
+                    request = program.send(answer) if error is None else program.throw(error)
                 else:
                     finished, request = await self.engine.advance_async(program, request)
                     if finished:
-                        answer: T = request
-                        return answer
+                        last: T = request
+                        return last
         except StopIteration as stop:
-            last: T = stop.value
-            return last
+            ended: T = stop.value
+            return ended
+
+    async def _called_out(self, request: CallOut) -> tuple[Any, BaseException | None]:
+        try:
+            return await request.awaiting(self), None
+        except BaseException as error:  # noqa: BLE001 - a cancelled task: the program lets go of what it holds
+            return None, error
 
     def _submit(self, commits: Sequence[Commit]) -> asyncio.Future[Sequence[Outcome]]:
         if self.engine.read_only:

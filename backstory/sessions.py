@@ -6,6 +6,7 @@ Both answer the same few questions, so that every operation is written once.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -68,8 +69,29 @@ class HookPath(Protocol):
         """Return a key's value or `MISSING`, as its hooks have it."""
         ...
 
+    def underway(self) -> AbstractContextManager[None]:
+        """Return the block in which a commit and what is due behind it belong together."""
+        ...
+
     def committed(self, session: DirectSession, rows: Sequence[StoredEvent]) -> Program[None]:
         """See to the hooks behind what was committed."""
+        ...
+
+    def commit(self, session: DirectSession, commit: Commit) -> Program[Outcome]:
+        """Put a commit that is no operation's into the log, as its hooks have it."""
+        ...
+
+    @property
+    def writes(self) -> bool:
+        """Whether any hook stands in the path of writes, or behind them."""
+        ...
+
+    def end(self) -> Any:
+        """Let what runs in the background end; on the asyncio face the answer is to be awaited."""
+        ...
+
+    def leave(self) -> Program[None]:
+        """Say that nothing is left to do."""
         ...
 
     @property
@@ -306,8 +328,9 @@ class TransactionSession:
         view = BranchView(self._facts, self._branch, now_us=at.instant_us, position=self._facts.head.position)
         return commit.decide(view)
 
-    def event(self, event_id: bytes) -> StoredEvent | None:
-        """Return an event that a decision's causes named."""
+    def event(self, event_id: bytes) -> Program[StoredEvent | None]:
+        """Return an event of the log, or of this transaction."""
+        yield from self._load_events({event_id} - self._facts.events.keys())
         return self._facts.events.get(event_id)
 
     def owns(self, event_id: bytes) -> bool:
@@ -418,21 +441,24 @@ class TransactionSession:
 
     # The end
 
-    def commit(self) -> Program[None]:
-        """Write everything, if all that was read is still so; raises `ConflictError`."""
+    def commit(self, *, checked: bool = True) -> Program[None]:
+        """Write everything, if all that was read is still so (or whether or not); raises `ConflictError`."""
         self._ended = True
         if not self._drafts:
             return
-        reads = [Read(stream, key, version) for (stream, key), version in self._reads.items()]
+        reads = [Read(stream, key, version) for (stream, key), version in self._reads.items()] if checked else ()
         since_us = 0 if self._at is None else self._at.instant_us
-        commit = Commit(self._branch, self._drafts, reads=reads, since_us=since_us, expiry=self._expiry)
+        expiry = self._expiry if checked else None
+        commit = Commit(self._branch, self._drafts, reads=reads, since_us=since_us, expiry=expiry)
         if any(draft.source > self._began for draft in self._drafts):
             commit = replace(commit, drafts=(), decide=self._decide, needs=self._needs())
-        outcome = yield from append(commit)
-        for event, row in zip(self._pending, outcome.events, strict=True):
-            settle(event, row)
-        if self._gate.path is not None:
-            yield from self._gate.path.committed(self.home, outcome.events)
+        path = self._gate.path
+        with nullcontext() if path is None else path.underway():
+            outcome = yield from append(commit)
+            for event, row in zip(self._pending, outcome.events, strict=True):
+                settle(event, row)
+            if path is not None:
+                yield from path.committed(self.home, outcome.events)
 
     def _needs(self) -> Needs:
         """Return the facts that placing this transaction's drafts needs."""

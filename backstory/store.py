@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from time import monotonic
-from typing import Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from uuid import UUID
 
 from backstory.context import WriteContext
@@ -25,6 +25,9 @@ from backstory.projections.points import At, Point
 from backstory.runners import Runner
 from backstory.state import Scoped, StateOperations, Transaction
 from backstory.verification import Progress, VerificationReport
+
+if TYPE_CHECKING:
+    from backstory.hooks.face import Hooks
 
 _WAIT_S: Final = 3600.0
 
@@ -307,6 +310,15 @@ class StateStore(StateOperations):
     def _on(self, core: Core) -> StateStore:
         return StateStore(core, self._runner.child())
 
+    # Hooks
+
+    @property
+    def hooks(self) -> Hooks:
+        """The hooks of this open store, shared by all its branches."""
+        from backstory.hooks.face import Hooks  # noqa: PLC0415 - only where there are any
+
+        return Hooks(self._core, self._runner)
+
     # Import and care
 
     def import_runs(
@@ -338,7 +350,11 @@ class StateStore(StateOperations):
     # Closing
 
     def close(self) -> None:
-        """Give back every resource; idempotent. A fork's store leaves its parent's open."""
+        """Let background hooks end, then give back every resource; idempotent. A fork leaves its parent open."""
+        path = self._core.gate.path
+        if path is not None and self._runner.root is self._runner and not self._runner.closed:
+            path.end()
+            self._runner.run(path.leave())
         self._runner.close()
 
     def __enter__(self) -> Self:

@@ -176,11 +176,12 @@ class Decisions:
             check_key_version(view, at, expected_key)
             if not view.key(*at).present(view.now_us):
                 return Decision((), result=False)
-            return Decision((self._delete_draft(at, author, "delete"),), result=True)
+            return Decision((self.delete_draft(at, author, "delete"),), result=True)
 
         return Intent(needs=needs, decide=decide)
 
-    def _delete_draft(self, at: StreamKey, author: Author, op: str) -> Draft:
+    def delete_draft(self, at: StreamKey, author: Author, op: str = "delete") -> Draft:
+        """Return the draft of one `state.deleted`."""
         return self._draft(at[0], STATE_DELETED, {"op": op}, author, key=at[1])
 
     def _draft(self, stream: str, kind: str, data: object, author: Author, *, key: str | None = None) -> Draft:
@@ -243,7 +244,7 @@ class Decisions:
 
         def decide(view: View) -> Decision:
             present = [key for key in wanted if view.key(stream, key).present(view.now_us)]
-            drafts = tuple(self._delete_draft((stream, key), author, "delete") for key in present)
+            drafts = tuple(self.delete_draft((stream, key), author, "delete") for key in present)
             return Decision(drafts, result=len(drafts))
 
         return Intent(needs=Needs(keys=tuple((stream, key) for key in wanted)), decide=decide)
@@ -276,7 +277,7 @@ class Decisions:
                 count += 1
                 drafts.append(self._copy_draft(target, key, head, author, op, source))
                 if move:
-                    drafts.append(self._delete_draft((source, key), author, op))
+                    drafts.append(self.delete_draft((source, key), author, op))
             return Decision(drafts, result=count)
 
         return Intent(needs=Needs(listings=(source,), targets=(target,)), decide=decide)

@@ -35,17 +35,19 @@ HOOK_COMPACTED: Final = "hook.compacted"
 #:   value   the next hook and the operation get it    cancel  no more hooks run, and the operation is refused
 #:   target  the operation goes on with another key    again   after a delay everything begins anew, so many times
 #:   join    these operations join the same commit     cache   the answer is kept, and later reads get it
-RULES: Final[Mapping[Kind, Mapping[Stage, Effect]]] = MappingProxyType({
-    "continue": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "next"),
-    "skipped": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "next"),
-    "modified": dict.fromkeys(("write", "answer", "fired"), "value"),
-    "replace": dict.fromkeys(("write", "read", "answer", "fired"), "final"),
-    "cancel": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired"), "cancel"),
-    "redirect": dict.fromkeys(("write", "delete", "clear", "read"), "target"),
-    "retry": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "again"),
-    "fork": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "join"),
-    "cache": {"read": "cache"},
-})
+RULES: Final[Mapping[Kind, Mapping[Stage, Effect]]] = MappingProxyType(
+    {
+        "continue": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "next"),
+        "skipped": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "next"),
+        "modified": dict.fromkeys(("write", "answer", "fired"), "value"),
+        "replace": dict.fromkeys(("write", "read", "answer", "fired"), "final"),
+        "cancel": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired"), "cancel"),
+        "redirect": dict.fromkeys(("write", "delete", "clear", "read"), "target"),
+        "retry": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "again"),
+        "fork": dict.fromkeys(("write", "delete", "clear", "read", "answer", "fired", "after"), "join"),
+        "cache": {"read": "cache"},
+    }
+)
 
 
 class HookPoint(NamedTuple):
@@ -203,7 +205,7 @@ def _operation(given: object, at: int) -> Operation:
     verb, *rest = given
     if not isinstance(verb, str) or _LENGTHS.get(verb) != len(given):
         raise InvalidValueError(path, rule=f"is no operation: {verb!r} with {len(rest)} parts", hint=_OPERATIONS)
-    return (verb, as_scope(rest[0]), normalise_key(rest[1]), *rest[2:])  # type: ignore[return-value]
+    return (verb, as_scope(rest[0]), normalise_key(rest[1]), *rest[2:])
 
 
 def _text(path: str, given: object) -> str:

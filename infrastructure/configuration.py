@@ -39,6 +39,16 @@ class Settings:
     namespace: str = "backstory"
     #: Most connections that read at once (PostgreSQL).
     pool_size: int = 8
+    #: How many background runs of hooks are recorded in one commit at most.
+    hook_batch_size: int = 100
+    #: How long a background run waits for others to share its commit, seconds.
+    hook_flush_interval_s: float = 0.05
+    #: How many background runs may wait before writers do.
+    hook_queue_size: int = 10_000
+    #: How many lanes run background hooks at once; what belongs to one key stays in order.
+    hook_workers: int = 1
+    #: How long a background hook may take that was registered without a `timeout_s`, seconds.
+    hook_timeout_s: float = 30.0
     #: What is logged: `off`, or everything from `debug`, `info`, `warning` or `error` on.
     log_level: str = "off"
     #: `text` or `json`, one line an entry, on standard error; a program that configures structlog has its own way.

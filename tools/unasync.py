@@ -18,6 +18,8 @@ PAIRS: Final = (
     ("backstory/async_state.py", "backstory/state.py"),
     ("backstory/async_store.py", "backstory/store.py"),
     ("backstory/importing.py", "backstory/importing_sync.py"),
+    ("backstory/hooks/async_background.py", "backstory/hooks/background.py"),
+    ("backstory/hooks/async_face.py", "backstory/hooks/face.py"),
 )
 WORDS: Final = (
     (r"await asyncio\.", "await asyncio."),
@@ -34,12 +36,16 @@ WORDS: Final = (
     (r"\b__aexit__", "__exit__"),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\bAsync(StateOperations|Transaction|StateView|Subscription|StateStore|Runner)\b", r"\1"),
+    (r"\bAsync(StateOperations|Transaction|StateView|Subscription|StateStore|Runner|Background|Hooks)\b", r"\1"),
     (r"\bwait_async\b", "wait"),
     (r"\bopen_async\b", "open"),
     (r"\baclose\b", "close"),
     (r"from backstory\.async_store import", "from backstory.store import"),
     (r"from backstory\.async_state import", "from backstory.state import"),
+    (r"\basyncio\.Task\[None\]", "threading.Thread"),
+    (r"^import asyncio\nimport contextvars\n", "import threading\n"),
+    (r"from backstory\.hooks\.async_background import", "from backstory.hooks.background import"),
+    (r"from backstory\.hooks\.async_face import", "from backstory.hooks.face import"),
     (r"from backstory\.importing import", "from backstory.importing_sync import"),
 )
 
@@ -49,11 +55,11 @@ def unasync(text: str, source: str) -> str:
     text = re.sub(r"^ *# <async>\n.*?^ *# </async>\n", "", text, flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"^ *# <sync>\n(.*?)^ *# </sync>\n", _uncomment, text, flags=re.DOTALL | re.MULTILINE)
     for pattern, word in WORDS:
-        text = re.sub(pattern, word, text)
+        text = re.sub(pattern, word, text, flags=re.MULTILINE)
     text = text.replace("The asyncio face:", "The blocking face:", 1)
     text = text.replace("; use it from one event loop.", "; any number of threads may use it.", 1)
     return re.sub(
-        r"`(?:store|state)\.py` is made from this file.*?\n",
+        r"`(?:store|state|background|face)\.py` is made from this file.*?\n",
         f"Made from `{Path(source).name}` by `tools/unasync.py`: change that one.\n",
         text,
         count=1,

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 from backstory.context import inside_hook
 from backstory.domain.context import Author
 from backstory.domain.errors import HookError
-from backstory.domain.ports import Clock, Program
+from backstory.domain.ports import CallOut, Clock, Program
 from backstory.hooks.run_context import HookContext, Subject, World
 
 Finder = Callable[[str, str], Program[tuple[Any, int | None]]]
@@ -61,9 +61,7 @@ class Invocation:
         self.steps: list[dict[str, Any]] = []
 
     def _context(self, find: Callable[[str, str], Any]) -> HookContext:
-        context = HookContext(
-            self._name, self._subject, World(self._clock, find), asynchronous=self._asynchronous
-        )
+        context = HookContext(self._name, self._subject, World(self._clock, find), asynchronous=self._asynchronous)
         self.steps = context.steps
         return context
 
@@ -136,6 +134,11 @@ class Invocation:
     def _freeze(self) -> None:
         """Keep the steps as they are: a hook that was left behind may still hold their list."""
         self.steps = [dict(step) for step in self.steps]
+
+
+def pause(delay_s: float) -> CallOut:
+    """Return the request to wait."""
+    return CallOut(lambda _: time.sleep(delay_s), lambda _: asyncio.sleep(delay_s))
 
 
 def late(timeout_s: float | None) -> TimeoutError:
@@ -262,7 +265,7 @@ _own_loop_lock = threading.Lock()
 
 def _forked() -> None:
     """Begin anew in a forked process: the threads stayed in the other one."""
-    global _beside, _own_loop, _own_loop_lock  # noqa: PLW0603 - they are this process's
+    global _beside, _own_loop, _own_loop_lock
     _beside, _own_loop, _own_loop_lock = Beside(), None, threading.Lock()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from backstory.domain.breaker import Admission, Transition
 from backstory.domain.context import Author
-from backstory.domain.errors import BackstoryError, InvalidValueError, ValueTooLargeError
+from backstory.domain.errors import BackstoryError, InvalidValueError
 from backstory.domain.events import MISSING
 from backstory.domain.hooks import HookResult, Operation, Stage, effect_of
 from backstory.domain.ports import CallOut, Clock, Program

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 from uuid import UUID
 
 from backstory.domain.commits import Draft
@@ -32,9 +32,7 @@ class Recorder:
             kind = HOOK_FAILED if execution.failed else HOOK_EXECUTED
             correlation, causes, actor, _ = author
             data = self._data(execution)
-            made.append(
-                Draft(execution.event_id, stream, kind, data, None, None, correlation, causes, actor, None)
-            )
+            made.append(Draft(execution.event_id, stream, kind, data, None, None, correlation, causes, actor, None))
             for transition in execution.transitions:
                 said = {"hook": execution.registration.name, "point": execution.subject.point, **transition.data}
                 made.append(

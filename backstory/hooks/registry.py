@@ -6,13 +6,12 @@ import functools
 import hashlib
 import inspect
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from backstory.context import running_hooks
 from backstory.domain.breaker import Breaker, Circuit
-from backstory.domain.errors import InvalidValueError, NotFoundError
+from backstory.domain.errors import InvalidValueError
 from backstory.domain.hooks import HookPoint, hook_point
 from backstory.domain.keys import match_keys, normalise_key
 from backstory.domain.scopes import Scope, as_scope
@@ -186,14 +185,10 @@ class Registry:
             self._look()
         return count
 
-    def switch(self, name: str, *, enabled: bool) -> None:
-        """Let the hooks of a name run, or not; raises `NotFoundError`."""
-        found = [each for each in self.all() if each.name == name]
-        if not found:
-            raise NotFoundError("hook", name)
+    def switch(self, registration: Registration, *, enabled: bool) -> None:
+        """Let a hook run, or not."""
         with self._lock:
-            for each in found:
-                each.enabled = enabled
+            registration.enabled = enabled
             self._look()
 
     def _look(self) -> None:
@@ -223,16 +218,13 @@ class Registry:
         """Return the hooks of a name."""
         return [each for each in self.all() if each.name == name]
 
-    def at(self, point: str) -> tuple[Registration, ...]:
-        """Return the hooks that run at a point, in order: those that are on, and inside whose run we are not.
+    def at(self, point: str, inside: Sequence[str] = ()) -> tuple[Registration, ...]:
+        """Return the hooks that run at a point, in order: those that are on, without those inside whose run we are.
 
-        So a hook that writes is not run for what it writes, and no two can call each other for ever.
+        So a hook is not run for what it writes itself, and no two can call each other for ever.
         """
         there = self._at.get(point, ())
-        if not there:
-            return ()
-        running = running_hooks()
-        return tuple(each for each in there if each.enabled and each.name not in running)
+        return tuple(each for each in there if each.enabled and each.name not in inside) if there else ()
 
 
 def _flag(path: str, given: object) -> bool:
@@ -319,7 +311,7 @@ def _tags(given: Iterable[str]) -> tuple[str, ...]:
 
 
 def code_of(hook: Any) -> str | None:
-    """Return a digest of a hook's code, None where there is none to be had: equal for equal code, wherever it stands."""
+    """Return a digest of a hook's code, equal for equal code wherever it stands; None where there is none."""
     while isinstance(hook, functools.partial):
         hook = hook.func
     if not inspect.isroutine(hook):

@@ -16,7 +16,7 @@ from uuid import UUID
 from backstory.domain.errors import HookError, InvalidValueError
 from backstory.domain.events import MISSING, from_micros
 from backstory.domain.keys import normalise_key
-from backstory.domain.ports import Clock, Program
+from backstory.domain.ports import Clock
 from backstory.domain.scopes import Scope, as_scope
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id

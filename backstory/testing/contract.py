@@ -37,6 +37,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from backstory.core import Core
 from backstory.domain.branches import MAIN_NAME, get_branch, lineage_of
 from backstory.domain.ports import Clock, Engine, Program
+from backstory.infrastructure.configuration import Settings
 from backstory.runners import Runner
 from backstory.store import StateStore
 from backstory.testing.engine_contract import EngineContract
@@ -91,7 +92,14 @@ def store_on(engine: Engine, clock: Clock) -> StateStore:
     def core() -> Program[Core]:
         rows = yield from engine.branches()
         row = get_branch(rows, MAIN_NAME)
-        return Core(engine, row, lineage_of(rows, row.id), clock=clock, actor=None, max_bytes=_MAX_BYTES)
+        return Core(
+            engine,
+            row,
+            lineage_of(rows, row.id),
+            clock=clock,
+            actor=None,
+            settings=Settings(max_value_bytes=_MAX_BYTES),
+        )
 
     runner = Runner(engine)
     return StateStore(runner.run(core()), runner)

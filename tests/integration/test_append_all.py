@@ -53,14 +53,14 @@ def assert_each_by_itself(outcomes: Sequence[Outcome]) -> None:
 
 def test_commits_put_in_together_are_stored_in_order_and_refused_one_by_one(store_url: str) -> None:
     with backstory.open(store_url) as store:
-        assert_each_by_itself(store._runner.run(append_all(commits())))
+        assert_each_by_itself(store._runner.run(append_all(store._core, commits())))
         assert ["one", "two", "three", "counted"] == [each.type for each in store.log(scope=STREAM)]
         assert store.verify().ok
 
 
 async def test_the_asyncio_face_puts_commits_in_together_as_well(store_url: str) -> None:
     async with backstory.open_async(store_url) as store:
-        assert_each_by_itself(await store._runner.run(append_all(commits())))
+        assert_each_by_itself(await store._runner.run(append_all(store._core, commits())))
 
 
 def test_each_of_many_writers_hears_of_its_own_commits(store_url: str) -> None:
@@ -69,7 +69,7 @@ def test_each_of_many_writers_hears_of_its_own_commits(store_url: str) -> None:
 
         def work() -> None:
             for _ in range(20):
-                heard.append(store._runner.run(append_all(commits())))
+                heard.append(store._runner.run(append_all(store._core, commits())))
                 store.set("custom:alone", "k", 1)
 
         threads = [threading.Thread(target=work) for _ in range(6)]
@@ -87,5 +87,5 @@ def test_each_of_many_writers_hears_of_its_own_commits(store_url: str) -> None:
 
 def test_no_commits_are_no_work(memory_url: str) -> None:
     with backstory.open(memory_url) as store:
-        assert tuple(store._runner.run(append_all([]))) == ()
+        assert tuple(store._runner.run(append_all(store._core, []))) == ()
         assert store.position() == 0

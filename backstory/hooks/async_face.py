@@ -1,0 +1,187 @@
+"""The asyncio face: `store.hooks`, where hooks are registered, asked about and waited for.
+
+`face.py` is made from this file by `tools/unasync.py`: change this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Unpack
+
+from backstory.context import WriteContext, author_of, running_hooks
+from backstory.core import PAGE, Core
+from backstory.domain.breaker import Breaker
+from backstory.domain.errors import HookError, InvalidValueError, ReadOnlyError
+from backstory.domain.hooks import hook_point
+from backstory.domain.scopes import Scope
+from backstory.hooks.async_background import AsyncBackground
+from backstory.hooks.handle import HookHandle
+from backstory.hooks.history import (
+    HookExecution,
+    HookStats,
+    Retention,
+    RetentionReport,
+    Wanted,
+    compact,
+    runs_page,
+    stats,
+)
+from backstory.hooks.joining import path_of
+from backstory.hooks.path import Path
+from backstory.hooks.registry import HookInfo
+from backstory.infrastructure import codec
+from backstory.projections.points import Point
+from backstory.runners import AsyncRunner
+
+
+class AsyncHooks:
+    """The hooks of an open store, all its branches alike. `docs/hooks.md` tells what they can do."""
+
+    def __init__(self, core: Core, runner: AsyncRunner) -> None:
+        self._core = core
+        self._runner = runner
+
+    def _path(self) -> Path:
+        return path_of(self._core, lambda after: AsyncBackground(after, self._runner.root, self._core.settings))
+
+    def register(
+        self,
+        point: str,
+        hook: Callable[..., Any],
+        *,
+        name: str | None = None,
+        priority: int = 0,
+        background: bool | None = None,
+        timeout_s: float | None = None,
+        required: bool = False,
+        scope: Scope | str | None = None,
+        key: str | None = None,
+        tags: Iterable[str] = (),
+        breaker: Breaker | bool = True,
+    ) -> HookHandle:
+        """Have a hook run at a point, lower priorities first, and return a handle on it.
+
+        `hook` is called with a `HookContext`; sync or async, or an object with `name` and `__call__`. `scope` and
+        `key` limit it to operations there; both may hold `*`. `background` (None: at `after_*` points) runs it behind
+        the commit. `timeout_s` bounds each run; without, a run in the caller's path takes as long as it takes, and
+        one in the background `hook_timeout_s`. `required` refuses the operation when the hook fails. `breaker` says
+        when a failing hook is left alone for a while; False: never.
+        Raises `InvalidValueError` and `InvalidScopeError`, and `ReadOnlyError` for a store that only reads.
+        """
+        if self._core.engine.read_only:
+            raise ReadOnlyError("register a hook")
+        path = self._path()
+        made = path.registry.add(
+            point,
+            hook,
+            name=name,
+            priority=priority,
+            background=background,
+            timeout_s=timeout_s,
+            required=required,
+            scope=scope,
+            key=key,
+            tags=tags,
+            breaker=breaker,
+            default=Breaker(),
+        )
+        if made.background and made.timeout_s is None:
+            made.timeout_s = self._core.settings.hook_timeout_s
+        path.announcer.add(made)
+        # <sync>
+        # try:
+        #     self._runner.run(path.announcer.announce())
+        # except BaseException:
+        #     path.registry.remove(made)
+        #     path.announcer.forget(made)
+        #     raise
+        # </sync>
+        return HookHandle(path.registry, made)
+
+    def unregister(self, hook: HookHandle | str) -> bool:
+        """Take a hook, or all hooks of a name, away; False where there was none."""
+        if isinstance(hook, HookHandle):
+            return hook.unregister()
+        return bool(self._path().registry.remove(hook))
+
+    def list(self, point: str | None = None, tag: str | None = None) -> list[HookInfo]:
+        """Return the registered hooks, by point and in the order in which they run."""
+        wanted = None if point is None else hook_point(point).name
+        found = [each.info() for each in self._path().registry.all()]
+        return [
+            info for info in found if (wanted is None or info.point == wanted) and (tag is None or tag in info.tags)
+        ]
+
+    def pending(self) -> int:
+        """Return how many background runs are still to be done, those included that nobody registered a hook for."""
+        path = self._path()
+        return path.after.queue.unfinished + path.announcer.undone()
+
+    async def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until every background run that is due has been done and recorded.
+
+        Raises `HookError` if that takes longer than `timeout_s` seconds, or is asked from inside a background run.
+        """
+        if running_hooks():
+            raise HookError("a hook cannot wait for hooks", hint="Flush outside of hooks.")
+        if timeout_s is not None and (isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float))):
+            raise InvalidValueError("timeout_s", rule=f"is no number: {timeout_s!r}", hint="Give seconds, or None.")
+        path = self._path()
+        await self._runner.run(path.announcer.announce())
+        await path.after.queue.flush(timeout_s)
+
+    async def fire(self, point: str, data: Any = None, **context: Unpack[WriteContext]) -> Any:
+        """Run the hooks of a point and return the data as they left it; each gets it as `context.after`.
+
+        For points that the store does not fire itself: `custom:<name>`, and those of agents, tools, workflows,
+        sessions, migrations and backups. Raises `HookCancelledError` and `HookError`.
+        """
+        where = hook_point(point)
+        if where.state:
+            raise InvalidValueError(
+                "point", rule=f"{point} is fired by the store alone", hint="Fire `custom:<name>` points."
+            )
+        encoded = self._core.decisions.encode(data, scope="", key=None)
+        author = author_of(context, self._core.actor)
+        left = await self._runner.run(self._path().fire(self._core.session, where, encoded, author))
+        return codec.decode_value(left)
+
+    # The past
+
+    def history(
+        self,
+        *,
+        name: str | None = None,
+        point: str | None = None,
+        since: Point | None = None,
+        until: Point | None = None,
+        correlation_id: str | None = None,
+        compacted: bool = False,
+    ) -> AsyncIterator[HookExecution]:
+        """Iterate over the runs of hooks in log order; with `compacted` also over those that retention left out."""
+        wanted = Wanted.of(name=name, point=point, correlation_id=correlation_id, compacted=compacted)
+        # <async>
+        return self._pages(wanted, since, until)
+        # </async>
+        # <sync>
+        # return self._pages(wanted, *self._runner.run(self._core.bounds(since, until)))
+        # </sync>
+
+    async def _pages(self, wanted: Wanted, since: Point | None, until: Point | None) -> AsyncIterator[HookExecution]:
+        after, last = await self._runner.run(self._core.bounds(since, until))
+        more = True
+        while more:
+            found, after, more = await self._runner.run(runs_page(self._core, wanted, after, last, PAGE))
+            for execution in found:
+                yield execution
+
+    async def stats(self, *, name: str | None = None) -> Sequence[HookStats]:
+        """Return counts and durations by hook, those included that retention left out of the history."""
+        return await self._runner.run(stats(self._core, name))
+
+    async def compact(self, policy: Retention, *, name: str | None = None, dry_run: bool = False) -> RetentionReport:
+        """Leave runs that a policy does not keep out of the history, and sum them up; the log keeps every event.
+
+        Runs that another event names as its cause are always kept.
+        """
+        return await self._runner.run(compact(self._core, policy, name, dry_run=dry_run))
