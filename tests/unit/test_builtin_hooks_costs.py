@@ -8,6 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -160,7 +161,7 @@ def test_what_is_no_usage_is_left_alone(value: Any) -> None:
     result, steps = run(CostTracking(sums.add, {"gpt-4o*": PRICES["gpt-4o*"]}), subject(after=value), FakeWorld())
     assert not sums
     assert steps == []
-    assert result is None or "no price" in (result.reason or "")
+    assert result is None
 
 
 def test_a_model_without_a_price_is_skipped_but_its_tokens_are_counted() -> None:
@@ -180,6 +181,38 @@ def test_a_run_that_may_be_the_second_one_counts_nothing_and_says_so() -> None:
     assert not sums
 
 
+def test_an_operation_that_is_begun_anew_counts_once() -> None:
+    sums, world, about = Sums(), FakeWorld(), subject("before_tool_call", scope=None, key=None, after=answer(OPENAI))
+    hook = CostTracking(sums.add, PRICES)
+    results = [run(hook, about._replace(attempt=attempt), world)[0] for attempt in (1, 2, 3)]
+    assert [None if result is None else result.kind for result in results] == [None, "skipped", "skipped"]
+    assert sums == {("global", "usage/cost"): Decimal("0.00475")}
+
+
+def test_an_operation_whose_cost_could_not_be_added_counts_when_it_is_begun_anew() -> None:
+    sums, about = Sums(), subject(after=answer(OPENAI))
+    failures = [OSError("full")]
+
+    def add(*given: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return sums.add(*given)
+
+    hook = CostTracking(add, PRICES)
+    with pytest.raises(OSError, match="full"):
+        run(hook, about, FakeWorld())
+    assert run(hook, about, FakeWorld())[0] is None
+    assert sums == {("agent:a1", "usage/cost"): Decimal("0.00475")}
+
+
+def test_operations_of_long_ago_are_forgotten() -> None:
+    hook, world = CostTracking(Sums().add, PRICES), FakeWorld()
+    for _ in range(10_003):
+        hook._begin(str(uuid4()))
+    assert len(hook._counted) == 10_000
+    assert run(hook, subject(after=answer(OPENAI)), world)[0] is None
+
+
 def test_an_async_store_is_awaited() -> None:
     sums = Sums()
 
@@ -190,7 +223,7 @@ def test_an_async_store_is_awaited() -> None:
     hook = CostTracking(add, PRICES, tokens=True)
     assert isinstance(hook, CostTracking)
     _, steps = run(hook, subject(after=answer(OPENAI)), FakeWorld())
-    assert [step["value"] for step in steps] == [Decimal("0.00475"), 1200, 300]
+    assert [step["value"] for step in steps[1:]] == [Decimal("0.00475"), 1200, 300]
     assert len(sums) == 3
 
 

@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import example, given
@@ -36,7 +37,7 @@ def test_no_window_ever_holds_more_than_the_limit(limit: int, moves: list[tuple[
     admitted: dict[str, list[int]] = {"a": [], "b": []}
     for whose, step in moves:
         now += step
-        wait = windows.admit(whose, now)
+        wait = windows.admit(whose, str(uuid4()), now)
         inside = [at for at in admitted[whose] if at > now - WINDOW]
         # By brute force: it is refused if, and only if, the window that ends now is full.
         assert (wait > 0) is (len(inside) >= limit)
@@ -53,10 +54,10 @@ def test_whoever_comes_back_when_told_is_admitted_and_a_moment_before_is_not(
     windows, now = Windows(limit, WINDOW), START_US
     for whose, step in moves:
         now += step
-        wait = windows.admit(whose, now)
+        wait = windows.admit(whose, str(uuid4()), now)
         if wait:
-            assert windows.admit(whose, now + wait - 1) == 1
-            assert windows.admit(whose, now + wait) == 0
+            assert windows.admit(whose, "again", now + wait - 1) == 1
+            assert windows.admit(whose, "again", now + wait) == 0
             return
 
 
@@ -67,22 +68,22 @@ def test_a_clock_that_is_set_back_counts_as_standing_still(limit: int, moves: li
     for step in moves:
         now += step
         calm_now += max(step, 0)
-        assert calm.admit("a", calm_now) == windows.admit("a", now)
+        assert calm.admit("a", str(uuid4()), calm_now) == windows.admit("a", str(uuid4()), now)
 
 
 def test_times_that_threads_bring_out_of_order_are_no_clock_that_was_set_back() -> None:
     windows = Windows(1, WINDOW)
-    assert windows.admit("a", START_US) == 0
-    assert windows.admit("a", START_US - S) == WINDOW
-    assert windows.admit("a", START_US + WINDOW - 1) == 1
-    assert windows.admit("a", START_US + WINDOW) == 0
+    assert windows.admit("a", str(uuid4()), START_US) == 0
+    assert windows.admit("a", str(uuid4()), START_US - S) == WINDOW
+    assert windows.admit("a", str(uuid4()), START_US + WINDOW - 1) == 1
+    assert windows.admit("a", str(uuid4()), START_US + WINDOW) == 0
 
 
 def test_only_those_who_were_there_within_the_window_are_remembered() -> None:
     windows = Windows(2, WINDOW)
     for number in range(1000):
-        windows.admit("always there", START_US + number * S)
-        windows.admit(f"actor {number}", START_US + number * S)
+        windows.admit("always there", str(uuid4()), START_US + number * S)
+        windows.admit(f"actor {number}", str(uuid4()), START_US + number * S)
     assert len(windows._times) <= WINDOW // S + 2
 
 
@@ -171,3 +172,12 @@ def test_options_without_sense_are_refused_by_name(make: Callable[[], object], p
     with pytest.raises(InvalidValueError, match=re.escape(path)) as caught:
         make()
     assert path == caught.value.path
+
+
+def test_an_operation_that_is_begun_anew_counts_once() -> None:
+    limit, world, about = RateLimit(2, 60), FakeWorld(), subject("before_state_write")
+    for attempt in range(1, 5):
+        assert run(limit, about._replace(attempt=attempt), world)[0] is None
+    assert run(limit, subject("before_state_write"), world)[0] is None
+    assert run(limit, subject("before_state_write"), world)[0] is not None
+    assert run(limit, about, world)[0] is None

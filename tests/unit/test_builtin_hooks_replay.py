@@ -84,6 +84,7 @@ AFTER = [*_writes("after_state_write"), subject("after_state_delete", before=1)]
 AFTER.append(subject("after_state_clear", key=None, before=["a", "b"], redelivered=True))
 SECRET = subject("before_state_write", key="password", after="hunter2")
 COSTS = [subject(after=USAGE), subject(after=USAGE, redelivered=True), subject(after=5)]
+COSTS += [COSTS[0]._replace(attempt=2), subject(after={**USAGE, "model": "o9"})]
 
 CASES: dict[str, Case] = {
     "Validation of values": Case(lambda _: Validation(bool, types=int, max_bytes=5), _writes()),
@@ -122,7 +123,7 @@ def quiet() -> Iterator[None]:
 
 
 def test_no_built_in_hook_is_left_out() -> None:
-    assert set(backstory.hooks.builtin.__all__) - {"Trace"} == {name.split()[0].strip(",") for name in CASES}
+    assert set(backstory.hooks.builtin.__all__) - {"Trace", "install"} == {name.split()[0].strip(",") for name in CASES}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -159,7 +160,7 @@ def test_a_result_is_one_that_the_record_holds(case: Case, tmp_path: Path) -> No
             assert result == HookResult.from_data(result.as_data())
 
 
-@pytest.mark.parametrize("name", sorted(set(backstory.hooks.builtin.__all__) - {"Trace"}))
+@pytest.mark.parametrize("name", sorted(set(backstory.hooks.builtin.__all__) - {"Trace", "install"}))
 def test_a_hook_has_a_name_points_and_a_call_for_the_registry(name: str, tmp_path: Path) -> None:
     case = next(case for label, case in CASES.items() if label.split()[0].strip(",") == name)
     hook = case.make(tmp_path)

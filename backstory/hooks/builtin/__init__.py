@@ -8,6 +8,7 @@ from backstory.hooks.builtin.caching import Caching
 from backstory.hooks.builtin.change_log import ChangeLog
 from backstory.hooks.builtin.cost_tracking import CostTracking
 from backstory.hooks.builtin.debugging import Debugging, Trace
+from backstory.hooks.builtin.installing import install
 from backstory.hooks.builtin.metrics import Metrics
 from backstory.hooks.builtin.rate_limit import RateLimit
 from backstory.hooks.builtin.retry import Retry
@@ -29,4 +30,5 @@ __all__ = [
     "Security",
     "Trace",
     "Validation",
+    "install",
 ]

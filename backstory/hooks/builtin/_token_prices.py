@@ -44,15 +44,16 @@ class PriceList:
         # Of several patterns that fit, the one that says most about the model wins.
         self._patterns = sorted((model for model in self._prices if "*" in model), key=len, reverse=True)
 
+    def find(self, model: str) -> Mapping[str, Decimal] | None:
+        """Return the rates of a model, or None where it has none."""
+        fitting = (pattern for pattern in self._patterns if any_match((pattern,), model))
+        return self._prices.get(model) or self._prices.get(next(fitting, ""))
+
     def cost(self, usage: Usage) -> Decimal | None:
         """Return what the usage costs, or None where the model has no price."""
-        rates = self._prices.get(usage.model)
+        rates = self.find(usage.model)
         if rates is None:
-            fitting = (pattern for pattern in self._patterns if any_match((pattern,), usage.model))
-            pattern = next(fitting, None)
-            if pattern is None:
-                return None
-            rates = self._prices[pattern]
+            return None
         total = Decimal(0)
         for part, rate in rates.items():
             total = _EXACT.add(total, _EXACT.multiply(Decimal(getattr(usage, part)), rate))
@@ -97,7 +98,7 @@ def usage_of(value: Any) -> Usage | None:
     if not isinstance(value, dict):
         return None
     model, usage = value.get("model"), value.get("usage")
-    if not isinstance(model, str) or not isinstance(usage, dict):
+    if not isinstance(model, str) or not model or not isinstance(usage, dict):
         return None
     if "prompt_tokens" in usage:
         return _of_openai(model, usage, "prompt", "completion")

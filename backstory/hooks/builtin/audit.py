@@ -25,10 +25,10 @@ class Audit:
     """Tells of each operation it is run for: as a structlog event, or as a line of JSON at the end of a file.
 
     A line says `at` (when it was told), `point`, `operation`, `scope`, `key`, `actor`, `operation_id` and
-    `correlation_id`; `tags`, `before` and `after` where there are any; and `redelivered` where it may have been told
-    before, in a process that died. Values are redacted; `values=False` leaves them out, `redaction=None` takes them as
-    they are. In a file each line is one write, so that many processes may tell to the same one; with `fsync` it is on
-    the disk when the hook returns.
+    `correlation_id`; `tags`, `before` and `after` where there are any; `attempt` where the operation was begun anew;
+    and `redelivered` where it may have been told before, in a process that died. Values are redacted; `values=False`
+    leaves them out, `redaction=None` takes them as they are. In a file each line is one write, so that many processes
+    may tell to the same one; with `fsync` it is on the disk when the hook returns.
 
     Raises `InvalidValueError` for options that make no sense.
     """
@@ -72,6 +72,8 @@ class Audit:
         }
         if context.tags:
             line["tags"] = self._clean(list(context.tags))
+        if context.attempt > 1:
+            line["attempt"] = context.attempt
         if context.redelivered:
             line["redelivered"] = True
         if self._values:

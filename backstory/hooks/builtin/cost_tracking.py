@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from backstory.domain.errors import InvalidScopeError, InvalidValueError, shown
@@ -16,6 +18,8 @@ from backstory.hooks.run_context import HookContext
 
 __all__ = ["CostTracking"]
 
+_REMEMBERED: Final = 10_000
+
 
 class CostTracking(Asking):
     """Adds the cost of `{"model": ..., "usage": {...}}` to a sum in the store.
@@ -28,8 +32,8 @@ class CostTracking(Asking):
     The sum is `<key>/cost` in `scope`, by default where the operation is (at fired points in the agent's scope where
     the data has an `agent_id`, else global). With `tokens` there are `<key>/input_tokens` and `<key>/output_tokens`
     besides. `member` says which member of the value holds model and usage, where it is not the value itself. What is no
-    usage is left alone. A model without a price, and a run that makes up for one that may have counted already, are
-    skipped with a reason.
+    usage is left alone. An operation that is begun anew counts once. A model without a price, and a run that makes up
+    for one that may have counted in a process that died, are skipped with a reason.
 
     Raises `InvalidValueError` for options that make no sense, and at its run for counts that are none.
     """
@@ -55,6 +59,8 @@ class CostTracking(Asking):
         self._key = normalise_key(_options.text("key", key))
         self._member = None if member is None else _options.text("member", member)
         self._tokens = _options.flag("tokens", tokens)
+        self._lock = threading.Lock()
+        self._counted: OrderedDict[str, None] = OrderedDict()
 
     def steps(self, context: HookContext) -> Steps:
         """Add what the usage costs."""
@@ -66,18 +72,41 @@ class CostTracking(Asking):
             return None
         if context.redelivered:
             return HookResult.skipped("this may have been counted before, in a process that died")
+        operation = str(context.operation_id)
+        if not context.call(self._begin, operation):
+            return HookResult.skipped("this has been counted, before the operation was begun anew")
         where = str(self._scope or context.scope or _agent(context.after) or Scope.GLOBAL)
-        cost = self._prices.cost(usage)
-        if cost:
-            yield context.call(self._add, where, f"{self._key}/cost", cost)
-        if self._tokens:
-            for name, count in self._counts(usage):
-                yield context.call(self._add, where, f"{self._key}/{name}", count)
-        return HookResult.skipped(f"there is no price for model {shown(usage.model)}") if cost is None else None
+        try:
+            for name, amount in self._amounts(usage):
+                yield context.call(self._add, where, f"{self._key}/{name}", amount)
+        except Exception:
+            context.call(self._give_up, operation)
+            raise
+        if self._prices.find(usage.model) is None:
+            return HookResult.skipped(f"there is no price for model {shown(usage.model)}")
+        return None
 
-    def _counts(self, usage: Usage) -> list[tuple[str, int]]:
-        counts = {"input_tokens": usage.all_input, "output_tokens": usage.output}
-        return [(name, count) for name, count in counts.items() if count]
+    def _amounts(self, usage: Usage) -> Iterator[tuple[str, Any]]:
+        """Yield what to add, the cost first: where that fails nothing is counted."""
+        if cost := self._prices.cost(usage):
+            yield "cost", cost
+        if self._tokens:
+            counts = {"input_tokens": usage.all_input, "output_tokens": usage.output}
+            yield from ((name, count) for name, count in counts.items() if count)
+
+    def _begin(self, operation: str) -> bool:
+        """Return whether this is the first run for an operation, of the last ten thousand."""
+        with self._lock:
+            if operation in self._counted:
+                return False
+            self._counted[operation] = None
+            if len(self._counted) > _REMEMBERED:
+                self._counted.popitem(last=False)
+            return True
+
+    def _give_up(self, operation: str) -> None:
+        with self._lock:
+            self._counted.pop(operation, None)
 
 
 def _agent(data: object) -> Scope | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import ClassVar, Final, Literal
 
 from backstory.domain.events import to_micros
@@ -26,8 +26,9 @@ class RateLimit:
     """Cancels a change where there were `limit` of them within the last `window_s` seconds.
 
     They are counted for each actor (those without one count as one), each scope, each key, or for the whole store. A
-    change that is refused does not count. The reason says when to try again; with `wait` the operation itself waits
-    for that moment, up to `max_attempts` times. Counts are this process's.
+    change that this hook refused does not count, and one that is begun anew counts once. The reason says when to try
+    again; with `wait` the operation itself waits for that moment, and is given up after `max_attempts`. Counts are this
+    process's.
 
     Raises `InvalidValueError` for options that make no sense.
     """
@@ -55,7 +56,7 @@ class RateLimit:
     def __call__(self, context: HookContext) -> HookResult | None:
         """Let the change pass, or say when to try again."""
         now_us = to_micros(context.now())
-        wait_us: int = context.call(self._windows.admit, self._whose(context), now_us)
+        wait_us: int = context.call(self._windows.admit, self._whose(context), str(context.operation_id), now_us)
         if not wait_us:
             return None
         wait_s = wait_us / _SECOND_US
@@ -87,19 +88,24 @@ class Windows:
         self._limit = limit
         self._window_us = window_us
         self._lock = threading.Lock()
-        self._times: OrderedDict[str, deque[int]] = OrderedDict()
+        #: When which operation was admitted, in that order, for each of those who are counted.
+        self._times: OrderedDict[str, OrderedDict[str, int]] = OrderedDict()
         self._now = 0
         self._offset = 0
 
-    def admit(self, whose: str, now_us: int) -> int:
-        """Return 0 and count, or how many microseconds are left until there is room."""
+    def admit(self, whose: str, operation: str, now_us: int) -> int:
+        """Return 0 and count an operation, or how many microseconds are left until there is room."""
         with self._lock:
             now = self._at(now_us)
             self._forget(now - self._window_us)
-            times = self._times.setdefault(whose, deque(maxlen=self._limit))
-            if len(times) == self._limit and times[0] > now - self._window_us:
-                return times[0] + self._window_us - now
-            times.append(now)
+            times = self._times.setdefault(whose, OrderedDict())
+            while times and _first(times) <= now - self._window_us:
+                times.popitem(last=False)
+            if operation in times:
+                return 0
+            if len(times) == self._limit:
+                return _first(times) + self._window_us - now
+            times[operation] = now
             self._times.move_to_end(whose)
             return 0
 
@@ -114,6 +120,10 @@ class Windows:
         """Forget those whose last change is no longer within the window; they stand in the order of it."""
         while self._times:
             whose, times = next(iter(self._times.items()))
-            if times[-1] > until:
+            if times[next(reversed(times))] > until:
                 return
             del self._times[whose]
+
+
+def _first(times: OrderedDict[str, int]) -> int:
+    return next(iter(times.values()))
