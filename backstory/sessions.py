@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, Protocol
 
-from backstory.domain.branches import Lineage
+from backstory.domain.branches import BranchRow, Lineage
 from backstory.domain.commits import Commit, Decision, Draft, Expiry, KeyHead, Needs, Outcome, Read, View, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
 from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import MISSING, RecordedEvent, StoredEvent, settle
-from backstory.domain.ports import Append, LogHead, Program
+from backstory.domain.ports import LAST_POSITION, Append, LogHead, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET, BranchView, Facts, preview, sequence
 from backstory.infrastructure import codec
 from backstory.infrastructure.programs import gather
@@ -136,9 +136,9 @@ class DirectSession:
         self.branch = self._branch = branch
         self._gate = gate
 
-    def transaction(self) -> TransactionSession:
+    def transaction(self, *, brief: bool = False) -> TransactionSession:
         """Return a new transaction on the same branch."""
-        return TransactionSession(self, self._gate)
+        return TransactionSession(self, self._gate, brief=brief)
 
     def perform(self, intent: Intent, author: Author) -> Program[Performed]:
         """Decide under the log's lock and commit, unless hooks have it otherwise."""
@@ -212,11 +212,13 @@ class TransactionSession:
     """One transaction: reads the log at the point where it began, over it its own writes.
 
     It is serializable by optimism: everything it read is checked when it commits, and a
-    `ConflictError` says what has changed since.
+    `ConflictError` says what has changed since. A `brief` one is over before its caller sees it: it may read each
+    thing where it stands, for the check at its commit is all that matters.
     """
 
-    def __init__(self, home: DirectSession, gate: Gate) -> None:
+    def __init__(self, home: DirectSession, gate: Gate, *, brief: bool = False) -> None:
         self.home = home
+        self._brief = brief and len(home.state.lineage) == 1
         self.state = self._state = home.state
         self._gate = gate
         self._branch = home.branch
@@ -237,10 +239,15 @@ class TransactionSession:
         if self._ended:
             raise StoreClosedError("transaction", hint="Begin another: `with store.transaction() as tx`.")
         if self._at is None:
-            self._at = yield from self._state.at(None)
+            if self._brief:
+                self._at = At(LAST_POSITION, self._state.clock.now_us())
+                self._facts.head = LogHead(0, self._at.instant_us, b"\0" * 32)
+            else:
+                self._at = yield from self._state.at(None)
+                self._facts.head = LogHead(self._at.position, self._at.instant_us, b"\0" * 32)
             self._began = self._at.position
-            self._facts.head = LogHead(self._at.position, self._at.instant_us, b"\0" * 32)
-            self._facts.branches = yield from self._state.reader.branches()
+            # Whether the branch still lives is for the commit to find out.
+            self._facts.branches = [BranchRow(self._branch, "", None, 0, 0, 0)]
         return self._at
 
     # Facts, read once and then kept true by the transaction's own writes
@@ -250,7 +257,7 @@ class TransactionSession:
         for stream in needs.targets:
             yield from self._load_version(stream, at)
         for stream in needs.streams:
-            yield from self._load_version(stream, at)
+            yield from self._load_version(stream, at, exact=True)
             self._reads.setdefault((stream, None), self._before[stream])
         for stream, key in needs.keys:
             yield from self._load_key(stream, key, at)
@@ -268,8 +275,11 @@ class TransactionSession:
         found = yield from gather([self._state.reader.event(event_id) for event_id in sorted(ids)])
         self._facts.events.update({event.event_id: event for event in found if event is not None})
 
-    def _load_version(self, stream: str, at: At) -> Program[None]:
+    def _load_version(self, stream: str, at: At, *, exact: bool = False) -> Program[None]:
         if (self._branch, stream) not in self._facts.versions:
+            if self._brief and not exact:
+                self._facts.versions[self._branch, stream] = self._before[stream] = 0
+                return
             version = yield from self._state.reader.stream_version(self._lineage, stream, at.position)
             self._facts.versions[self._branch, stream] = self._before[stream] = version
 
@@ -279,6 +289,9 @@ class TransactionSession:
             head = yield from self._state.reader.key_head(self._lineage, stream, key, at.position)
             self._facts.keys[self._branch, stream, key] = head
             self._reads[stream, key] = head.version
+            if self._brief and head.expires_us is not None:
+                # Where the machine's clock is behind the log's, the log's counts.
+                at = self._at = at._replace(instant_us=(yield from self._state.now_us()))
         self._note(stream, key, head, at)
         return head
 

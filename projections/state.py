@@ -21,20 +21,20 @@ class StateReader:
     def __init__(self, reader: Reader, lineage: Lineage, clock: Clock, decode: Decode) -> None:
         self.reader: Final = reader
         self.lineage: Final = lineage
-        self._clock = clock
+        self.clock: Final = clock
         self._decode = decode
         self._reached = 0
 
     def now_us(self) -> Program[int]:
         """Return this instant, never before the last event's."""
         head = yield from self.reader.head()
-        return max(self._clock.now_us(), head.recorded_us)
+        return max(self.clock.now_us(), head.recorded_us)
 
     def at(self, as_of: object) -> Program[At]:
         """Return a point's place; None is now."""
         if as_of is None:
             head = yield from self.reader.head()
-            return At(head.position, max(self._clock.now_us(), head.recorded_us))
+            return At(head.position, max(self.clock.now_us(), head.recorded_us))
         return (yield from resolve(self.reader, as_of))
 
     def value(self, head: KeyHead) -> Any:

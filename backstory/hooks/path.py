@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Final
 
 from backstory.context import hooks_in
@@ -106,13 +107,15 @@ class Path:
         They would be refused and planned again otherwise, and their hooks run for nothing. One inside a hook's run
         waits for nobody, who might wait for that hook.
         """
+        # What is decided is decided at an instant of the log's; a plain write needs to know none.
+        fresh = partial(session.transaction, brief=intent.decide is None)
         place = _place(intent)
         if place is None or hooks_in(author.extra):
-            return (yield from self._attempts(session.transaction(), intent, author, again=session.transaction))
+            return (yield from self._attempts(fresh(), intent, author, again=fresh))
         at = (session.branch, *place)
         yield from self._turns.take(at)
         try:
-            return (yield from self._attempts(session.transaction(), intent, author, again=session.transaction))
+            return (yield from self._attempts(fresh(), intent, author, again=fresh))
         finally:
             self._turns.give(at)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from backstory.domain.commits import Draft
@@ -15,6 +15,8 @@ from backstory.hooks.chain import Execution
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 
+_MOST_KNOWN: Final = 2048
+_LONGEST_KNOWN: Final = 4096
 _CONTINUE: Final = b'{"kind":"continue"}'
 
 
@@ -23,6 +25,7 @@ class Recorder:
 
     def __init__(self, redaction: Redaction) -> None:
         self._redaction = redaction
+        self._known_clean: set[tuple[str, bytes]] = set()
 
     def drafts(self, executions: Sequence[Execution], author: Author) -> list[Draft]:
         """Return the events of these runs, each followed by what it did to its circuit."""
@@ -72,23 +75,49 @@ class Recorder:
         if subject.redelivered:
             parts.append(b',"redelivered":true')
         parts.append(b"}")
-        return self._clean(b"".join(parts), subject.key)
+        data = b"".join(parts)
+        return self._cleaned(data, subject.key) if self._suspects(execution) else data
 
-    def _clean(self, data: bytes, key: str | None) -> bytes:
+    def _suspects(self, execution: Execution) -> bool:
+        """Return whether anything that is recorded may be sensitive; what was looked at lately is not again."""
+        subject, result = execution.subject, execution.result
+        field = "" if subject.key is None else subject.key.rpartition("/")[2]
+        if execution.steps or execution.error is not None or subject.metadata is not None or subject.tags:
+            return True
+        texts = (subject.stream, subject.key, subject.as_of, None if result is None else result.reason)
+        parts = ((field, subject.before), (field, subject.after), (field, execution.value))
+        return (
+            (result is not None and bool(result.operations or result.key or result.scope))
+            or any(text is not None and not self._is_clean("", codec.encode_value(text)) for text in texts)
+            or any(part is not None and not self._is_clean(name, part) for name, part in parts)
+        )
+
+    def _is_clean(self, field: str, encoded: bytes) -> bool:
+        """Return whether a value under a name holds nothing sensitive."""
+        if (field, encoded) in self._known_clean:
+            return True
+        value = {field: codec.decode_value(encoded)}
+        clean = self._redaction.redact(value) is value
+        if clean and len(encoded) <= _LONGEST_KNOWN:
+            if len(self._known_clean) >= _MOST_KNOWN:
+                self._known_clean.clear()
+            self._known_clean.add((field, encoded))
+        return clean
+
+    def _cleaned(self, data: bytes, key: str | None) -> bytes:
         value = codec.decode_value(data)
         clean = self._redaction.redact(value)
         if key is not None:
             # The key of the state is a field's name as much as any inside its value.
             field = key.rpartition("/")[2]
-            for part in ("before", "after"):
-                held = clean["input"].get(part)
-                if held is not None and (hidden := self._redaction.redact({field: held})[field]) is not held:
-                    clean = {**clean, "input": {**clean["input"], part: hidden}}
-            if "value" in (clean["result"] or ()):
-                held = clean["result"]["value"]
-                if (hidden := self._redaction.redact({field: held})[field]) is not held:
-                    clean = {**clean, "result": {**clean["result"], "value": hidden}}
-        return data if clean is value else codec.encode_value(clean)
+            clean = {**clean, "input": self._hidden(clean["input"], ("before", "after"), field)}
+            clean = {**clean, "result": self._hidden(clean["result"], ("value",), field)}
+        return codec.encode_value(clean)
+
+    def _hidden(self, parts: Any, names: Sequence[str], field: str) -> Any:
+        """Return parts of which some are values under a field's name, without what that makes sensitive."""
+        hidden = {name: self._redaction.redact({field: parts[name]})[field] for name in names if name in (parts or ())}
+        return {**parts, **hidden} if hidden else parts
 
 
 def stream_of(hook: str) -> str:
