@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, NoReturn
 
 import psycopg
@@ -142,7 +142,7 @@ class AsyncPostgresEngine(PostgresBase):
     async def commit_async(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         """Store a group of commits; a lost connection is answered by looking, or by the truth."""
         deadline = asyncio.get_running_loop().time() + self._settings.reconnect_timeout_s
-        async with self._write_lock:
+        async with self._write_lock, self._distrusting():
             while True:
                 if self._closed:
                     raise StoreClosedError
@@ -174,7 +174,7 @@ class AsyncPostgresEngine(PostgresBase):
                 raise named(error, "write", outcome="not_written") from error
             await asyncio.sleep(0.02)
             return None
-        except BaseException:
+        except Exception:
             self._memory.forget()
             await self._roll_back()
             raise
@@ -209,6 +209,19 @@ class AsyncPostgresEngine(PostgresBase):
             await self._write.close()
         return self._write.closed
 
+    @contextlib.asynccontextmanager
+    async def _distrusting(self) -> AsyncIterator[None]:
+        """Close the writing connection where an interrupt strikes: nobody knows which answer it would give next."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            self._memory.forget()
+            if self._write is not None:
+                await self._write.close()
+            raise
+
     async def _roll_back(self) -> None:
         if self._write is None or self._write.closed:
             return
@@ -218,7 +231,7 @@ class AsyncPostgresEngine(PostgresBase):
             await self._write.close()
 
     async def _exclusive(self, request: Exclusive) -> None:
-        async with self._write_lock:
+        async with self._write_lock, self._distrusting():
             self._memory.forget()
             try:
                 connection = await self._connection()

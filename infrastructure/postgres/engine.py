@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import psycopg
@@ -148,7 +148,7 @@ class PostgresEngine(PostgresBase):
     def commit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         """Store a group of commits; a lost connection is answered by looking, or by the truth."""
         deadline = time.monotonic() + self._settings.reconnect_timeout_s
-        with self._write_lock:
+        with self._write_lock, self._distrusting():
             while True:
                 if self._closed:
                     raise StoreClosedError
@@ -180,7 +180,7 @@ class PostgresEngine(PostgresBase):
                 raise named(error, "write", outcome="not_written") from error
             time.sleep(0.02)
             return None
-        except BaseException:
+        except Exception:
             self._memory.forget()
             self._roll_back()
             raise
@@ -215,6 +215,19 @@ class PostgresEngine(PostgresBase):
             self._write.close()
         return self._write.closed
 
+    @contextlib.contextmanager
+    def _distrusting(self) -> Iterator[None]:
+        """Close the writing connection where an interrupt strikes: nobody knows which answer it would give next."""
+        try:
+            yield
+        except Exception:
+            raise
+        except BaseException:
+            self._memory.forget()
+            if self._write is not None:
+                self._write.close()
+            raise
+
     def _roll_back(self) -> None:
         if self._write is None or self._write.closed:
             return
@@ -224,7 +237,7 @@ class PostgresEngine(PostgresBase):
             self._write.close()
 
     def _exclusive(self, request: Exclusive) -> None:
-        with self._write_lock:
+        with self._write_lock, self._distrusting():
             self._memory.forget()
             try:
                 connection = self._connection()
