@@ -286,7 +286,11 @@ class TransactionSession:
     def _load_key(self, stream: str, key: str, at: At) -> Program[KeyHead]:
         head = self._facts.keys.get((self._branch, stream, key))
         if head is None:
-            head = yield from self._state.reader.key_head(self._lineage, stream, key, at.position)
+            reader = self._state.reader
+            if self._brief:
+                head = yield from reader.key_now(self._lineage, stream, key)
+            else:
+                head = yield from reader.key_head(self._lineage, stream, key, at.position)
             self._facts.keys[self._branch, stream, key] = head
             self._reads[stream, key] = head.version
             if self._brief and head.expires_us is not None:
@@ -459,10 +463,7 @@ class TransactionSession:
         self._ended = True
         if not self._drafts:
             return
-        reads = [Read(stream, key, version) for (stream, key), version in self._reads.items()] if checked else ()
-        since_us = 0 if self._at is None else self._at.instant_us
-        expiry = self._expiry if checked else None
-        commit = Commit(self._branch, self._drafts, reads=reads, since_us=since_us, expiry=expiry)
+        commit = self._checked(Commit(self._branch, self._drafts), checked=checked)
         if any(draft.source > self._began for draft in self._drafts):
             commit = replace(commit, drafts=(), decide=self._decide, needs=self._needs())
         path = self._gate.path
@@ -472,6 +473,26 @@ class TransactionSession:
                 settle(event, row)
             if path is not None:
                 yield from path.committed(self.home, outcome.events)
+
+    def conclude(self, drafts: Sequence[Draft], *, checked: bool = True) -> Program[list[RecordedEvent]]:
+        """Write these and nothing else, if all that was read is still so; the transaction is over with that."""
+        self._ended = True
+        if not drafts:
+            return []
+        path = self._gate.path
+        with nullcontext() if path is None else path.underway():
+            outcome = yield from append(self._checked(Commit(self._branch, drafts), checked=checked))
+            if path is not None:
+                yield from path.committed(self.home, outcome.events)
+        return [RecordedEvent(row, codec.decode_value) for row in outcome.events]
+
+    def _checked(self, commit: Commit, *, checked: bool) -> Commit:
+        """Return a commit that is refused unless all that was read is still so."""
+        commit.since_us = 0 if self._at is None else self._at.instant_us
+        if checked:
+            commit.reads = [Read(stream, key, version) for (stream, key), version in self._reads.items()]
+            commit.expiry = self._expiry
+        return commit
 
     def _needs(self) -> Needs:
         """Return the facts that placing this transaction's drafts needs."""

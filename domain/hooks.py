@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, NamedTuple, final
 
-from backstory.domain.errors import InvalidValueError
+from backstory.domain.errors import InvalidValueError, shown
 from backstory.domain.events import MISSING
 from backstory.domain.keys import normalise_key
 from backstory.domain.scopes import Scope, as_scope
@@ -22,7 +21,7 @@ Operation = tuple[Literal["set"], Scope, str, Any] | tuple[Literal["delete"], Sc
 FAMILIES: Final = ("agent", "tool", "workflow", "session", "migration", "backup")
 STATE_VERBS: Final = ("read", "write", "delete", "clear")
 _LONGEST_NAME: Final = 128
-_LONGEST_DELAY_S: Final = 86_400.0
+_LONGEST_DELAY_S: Final = 365 * 86_400.0
 _OWN: Final = re.compile(rf"(before|after)_({'|'.join(FAMILIES)})_[a-z][a-z0-9_]*")
 
 HOOK_REGISTERED: Final = "hook.registered"
@@ -85,7 +84,7 @@ def hook_point(name: object) -> HookPoint:
             return HookPoint(name, after=name.startswith("after_"), verb="")
     raise InvalidValueError(
         "point",
-        rule=f"is no point that hooks hang on: {name!r}",
+        rule=f"is no point that hooks hang on: {shown(name)}",
         hint=f"Use one of {', '.join(_POINTS)}; `before_` or `after_` with one of {', '.join(FAMILIES)} and what "
         "happens to it, such as `before_agent_save`; or `custom:<name>`.",
     )
@@ -118,6 +117,16 @@ class HookResult:
 
     CONTINUE: ClassVar[HookResult]
 
+    def __post_init__(self) -> None:
+        """Refuse a result that lacks a part of its kind, however it is made: `InvalidValueError`."""
+        if not isinstance(self.kind, str) or self.kind not in RULES:
+            raise InvalidValueError(
+                "kind", rule=f"is no kind of result: {shown(self.kind)}", hint=f"Use one of {', '.join(RULES)}."
+            )
+        check = _CHECKS.get(self.kind)
+        if check is not None:
+            check(self)
+
     @classmethod
     def modified(cls, value: Any) -> HookResult:
         """Go on with another value: the next hook sees it, and the operation writes or answers it."""
@@ -131,25 +140,22 @@ class HookResult:
     @classmethod
     def cancel(cls, reason: str) -> HookResult:
         """Refuse the operation; the caller gets `HookCancelledError` with the reason."""
-        return cls("cancel", reason=_text("reason", reason))
+        return cls("cancel", reason=reason)
 
     @classmethod
     def skipped(cls, reason: str) -> HookResult:
         """Say that this hook left the operation alone, and why."""
-        return cls("skipped", reason=_text("reason", reason))
+        return cls("skipped", reason=reason)
 
     @classmethod
     def redirect(cls, scope: Scope | str, key: str | None = None) -> HookResult:
-        """Go on with another scope, and another key where one is given."""
+        """Go on with another scope, and another key where one is given; a clear has no key to redirect."""
         return cls("redirect", scope=as_scope(scope), key=None if key is None else normalise_key(key))
 
     @classmethod
     def retry(cls, delay_s: float, max_attempts: int) -> HookResult:
         """Begin the operation anew after a delay in seconds; give up with `HookError` after so many attempts in all."""
-        wait = _number("delay_s", delay_s)
-        if isinstance(max_attempts, bool) or not isinstance(max_attempts, int) or max_attempts < 1:
-            raise InvalidValueError("max_attempts", rule=f"is no count: {max_attempts!r}", hint="Give 1 or more.")
-        return cls("retry", delay_s=wait, max_attempts=max_attempts)
+        return cls("retry", delay_s=_number("delay_s", delay_s), max_attempts=max_attempts)
 
     @classmethod
     def fork(cls, operations: Sequence[Sequence[Any]]) -> HookResult:
@@ -161,10 +167,7 @@ class HookResult:
     @classmethod
     def cache(cls, key: str, ttl_s: float) -> HookResult:
         """Answer this read from what an earlier one left under `key`; else read, and keep the answer for `ttl_s`."""
-        span = _number("ttl_s", ttl_s)
-        if not span:
-            raise InvalidValueError("ttl_s", rule="is 0", hint="Give a number of seconds above 0.")
-        return cls("cache", key=_text("key", key), ttl_s=span)
+        return cls("cache", key=key, ttl_s=_number("ttl_s", ttl_s))
 
     def as_data(self) -> dict[str, Any]:
         """Return the result as hook events record it."""
@@ -193,7 +196,6 @@ class HookResult:
         return made
 
 
-HookResult.CONTINUE = HookResult("continue")
 _OPERATIONS: Final = 'Give a list of ("set", scope, key, value) and ("delete", scope, key).'
 _LENGTHS: Final = {"set": 4, "delete": 3}
 
@@ -204,31 +206,84 @@ def _operation(given: object, at: int) -> Operation:
         raise InvalidValueError(path, rule="is no operation", hint=_OPERATIONS)
     verb, *rest = given
     if not isinstance(verb, str) or _LENGTHS.get(verb) != len(given):
-        raise InvalidValueError(path, rule=f"is no operation: {verb!r} with {len(rest)} parts", hint=_OPERATIONS)
+        raise InvalidValueError(path, rule=f"is no operation: {shown(verb)} with {len(rest)} parts", hint=_OPERATIONS)
     return (verb, as_scope(rest[0]), normalise_key(rest[1]), *rest[2:])
 
 
 def _text(path: str, given: object) -> str:
     if not isinstance(given, str) or not given:
-        raise InvalidValueError(path, rule=f"is no text: {given!r}", hint="Give a non-empty str.")
+        raise InvalidValueError(path, rule=f"is no text: {shown(given)}", hint="Give a non-empty str.")
+    try:
+        given.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValueError(path, rule="holds a lone surrogate", hint="Give valid Unicode text.") from error
     return given
 
 
 def _number(path: str, given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not math.isfinite(given):
-        raise InvalidValueError(path, rule=f"is no number of seconds: {given!r}", hint="Give a number from 0.")
-    if not 0 <= given <= _LONGEST_DELAY_S * 365:
-        raise InvalidValueError(path, rule=f"is out of range: {given!r}", hint="Give seconds, from 0 to a year.")
+    if isinstance(given, bool) or not isinstance(given, (int, float)):
+        raise InvalidValueError(path, rule=f"is no number of seconds: {shown(given)}", hint="Give a number from 0.")
+    if not 0 <= given <= _LONGEST_DELAY_S:
+        raise InvalidValueError(path, rule=f"is out of range: {shown(given)}", hint="Give seconds, from 0 to a year.")
     return float(given)
+
+
+def _check_value(result: HookResult) -> None:
+    if result.value is MISSING:
+        raise InvalidValueError(
+            "value", rule="is MISSING", hint="Give a value; `cancel` refuses an operation, and None is a value too."
+        )
+
+
+def _check_reason(result: HookResult) -> None:
+    _text("reason", result.reason)
+
+
+def _check_redirect(result: HookResult) -> None:
+    if not isinstance(result.scope, Scope) or (result.key is not None and normalise_key(result.key) != result.key):
+        raise InvalidValueError("scope", rule="is no place", hint="Use `HookResult.redirect(scope, key)`.")
+
+
+def _check_retry(result: HookResult) -> None:
+    _number("delay_s", result.delay_s)
+    count = result.max_attempts
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise InvalidValueError("max_attempts", rule=f"is no count: {shown(count)}", hint="Give 1 or more.")
+
+
+def _check_fork(result: HookResult) -> None:
+    for at, each in enumerate(result.operations):
+        _, scope, key, *_ = _operation(each, at)
+        if (scope, key) != tuple(each[1:3]) or not isinstance(each[1], Scope):
+            raise InvalidValueError(f"operations[{at}]", rule="is not checked", hint="Use `HookResult.fork`.")
+
+
+def _check_cache(result: HookResult) -> None:
+    _text("key", result.key)
+    if not _number("ttl_s", result.ttl_s):
+        raise InvalidValueError("ttl_s", rule="is 0", hint="Give a number of seconds above 0.")
+
+
+_CHECKS: Final[Mapping[str, Callable[[HookResult], None]]] = {
+    "modified": _check_value,
+    "replace": _check_value,
+    "cancel": _check_reason,
+    "skipped": _check_reason,
+    "redirect": _check_redirect,
+    "retry": _check_retry,
+    "fork": _check_fork,
+    "cache": _check_cache,
+}
+HookResult.CONTINUE = HookResult("continue")
 
 
 def effect_of(result: HookResult, stage: Stage) -> Effect:
     """Return what an answer does at a stage; raises `InvalidValueError` where it is nonsense."""
     effect = RULES[result.kind].get(stage)
-    if effect is None:
+    if effect is None or (effect == "target" and stage == "clear" and result.key is not None):
         raise InvalidValueError(
             "result",
-            rule=f"`{result.kind}` does nothing here",
+            rule=f"`{result.kind}` does nothing here" if effect is None else "names a key, and a clear has none",
             hint="The table of results in docs/hooks.md says which result does what at which point.",
         )
     return effect

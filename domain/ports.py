@@ -151,6 +151,10 @@ class Reader(Protocol):
         """Return what last happened to a key at or before a position: `NEVER` if nothing did."""
         ...
 
+    def key_now(self, lineage: Lineage, stream: str, key: str) -> Program[KeyHead]:
+        """Return what last happened to a key so far; an engine that is sure may answer from what it knows."""
+        ...
+
     def key_events(self, lineage: Lineage, stream: str, key: str, position: int) -> Program[list[StoredEvent]]:
         """Return the key's state events and its stream's clears up to a position, in log order."""
         ...

@@ -37,6 +37,8 @@ class Memory:
     branches: list[BranchRow] = field(default_factory=list)
     versions: dict[tuple[int, str], int] = field(default_factory=dict)
     events: dict[bytes, StoredEvent] = field(default_factory=dict)
+    #: Keys that the last groups looked at; those who write without looking do not pay for them.
+    keys: dict[tuple[int, str, str], KeyHead] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Trust nothing any more: the transaction failed, or somebody else wrote."""
@@ -44,6 +46,7 @@ class Memory:
         self.branches = []
         self.versions = {}
         self.events = {}
+        self.keys = {}
 
 
 def append(
@@ -71,6 +74,7 @@ def _remember(memory: Memory, facts: Facts, batch: Batch) -> None:
     memory.branches = facts.branches
     memory.versions = facts.versions if len(facts.versions) < _MOST_STREAMS else {}
     memory.events = facts.events if len(facts.events) < _MOST_EVENTS else {}
+    memory.keys = facts.keys if len(facts.keys) < _MOST_EVENTS else {}
     if batch.rows:
         last = batch.rows[-1]
         memory.head = LogHead(last.position, last.recorded_us, last.hash)
@@ -78,9 +82,11 @@ def _remember(memory: Memory, facts: Facts, batch: Batch) -> None:
 
 def _load(table: Table, commits: Sequence[Commit], memory: Memory, head: LogHead) -> Program[Facts]:
     facts = Facts(head, list(memory.branches), memory.versions, events=memory.events)
-    wanted = _Wanted(facts)
+    wanted = _Wanted(facts, memory.keys)
     for commit in commits:
         wanted.add(commit)
+    if wanted.looked:
+        facts.keys = memory.keys
     lineages = {row.id: lineage_of(facts.branches, row.id) for row in facts.branches}
     programs: list[Program[Any]] = []
     for branch, stream in wanted.streams:
@@ -92,7 +98,10 @@ def _load(table: Table, commits: Sequence[Commit], memory: Memory, head: LogHead
     if wanted.event_ids:
         programs.append(table.events(list(wanted.event_ids)))
     programs.extend(table.tracking(name) for name in wanted.tracking)
-    if programs:
+    if len(programs) == 1:
+        answer = yield from programs[0]
+        wanted.settle([answer])
+    elif programs:
         wanted.settle((yield from gather(programs)))
     if wanted.chosen:
         facts.free = yield from _free(table, wanted.chosen, facts, lineages)
@@ -115,8 +124,10 @@ def _free(
 class _Wanted:
     """The union of what a group's commits need and nobody knows yet."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, known: Mapping[tuple[int, str, str], KeyHead]) -> None:
         self._facts = facts
+        self._known = known
+        self.looked = False
         self._branches = {row.id for row in facts.branches}
         self.streams: dict[tuple[int, str], None] = {}
         self.keys: dict[tuple[int, str, str], None] = {}
@@ -134,7 +145,7 @@ class _Wanted:
             if key is None:
                 self._stream(branch, stream)
             else:
-                self.keys[branch, stream, key] = None
+                self._key(branch, stream, key)
         if commit.tracking is not None and commit.tracking.position is not None:
             self.tracking[commit.tracking.name] = None
         if commit.needs is not None:
@@ -154,12 +165,17 @@ class _Wanted:
         for stream in (*needs.targets, *needs.streams):
             self._stream(branch, stream)
         for stream, key in needs.keys:
-            self.keys[branch, stream, key] = None
+            self._key(branch, stream, key)
             self._stream(branch, stream)
         for stream in needs.listings:
             self.listings[branch, stream] = None
             self._stream(branch, stream)
         self._events(needs.event_ids)
+
+    def _key(self, branch: int, stream: str, key: str) -> None:
+        self.looked = True
+        if (branch, stream, key) not in self._known:
+            self.keys[branch, stream, key] = None
 
     def _stream(self, branch: int, stream: str) -> None:
         if (branch, stream) not in self._facts.versions:

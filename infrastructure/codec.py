@@ -11,7 +11,16 @@ import orjson
 from backstory.domain.errors import IntegrityError, InvalidValueError, ValueTooLargeError
 from backstory.infrastructure.tags import MAX_DEPTH, named, refuse_depth, tagged, untagged
 
-__all__ = ["MAX_DEPTH", "Op", "canonical", "decode_value", "encode_object", "encode_set", "encode_value"]
+__all__ = [
+    "MAX_DEPTH",
+    "Op",
+    "canonical",
+    "decode_value",
+    "encode_object",
+    "encode_set",
+    "encode_value",
+    "parts_of_set",
+]
 
 Op = Literal["set", "update", "increment", "copy", "move", "migrate", "restore"]
 """How a written value came about."""
@@ -26,6 +35,8 @@ _MANY_PARTS: Final = 1_000_000
 _DOLLAR: Final = b'"$'
 _dumps: Final = orjson.dumps
 _loads: Final = orjson.loads
+_VALUE: Final = b'{"value":'
+_OP: Final = b',"op":"'
 _OP_ENDS: Final = {op: f',"op":"{op}"'.encode() for op in get_args(Op)}
 
 
@@ -66,6 +77,20 @@ def encode_set(value_bytes: bytes, op: Op = "set", extra: Mapping[str, object] |
     if not extra.keys().isdisjoint(("value", "op")):
         raise InvalidValueError("", rule="`value` and `op` are given apart", hint="Leave them out of `extra`.")
     return head + b"," + encode_value(dict(extra))[1:]
+
+
+def parts_of_set(data: bytes) -> tuple[bytes, Op]:
+    """Return the encoded value and the op in a set event's data, without decoding either.
+
+    The op's name stands behind the value, and nothing that follows it can hold an unescaped quote and its name.
+    Raises `IntegrityError` where there is no such thing.
+    """
+    at = data.rfind(_OP)
+    if at < 0 or not data.startswith(_VALUE):
+        raise IntegrityError("the data of a set event holds no value", kind="encoding")
+    start = at + len(_OP)
+    op: Any = data[start : data.index(b'"', start)].decode()
+    return data[len(_VALUE) : at], op
 
 
 def decode_value(data: bytes) -> Any:

@@ -178,17 +178,19 @@ class After:
             return item.author, item.subject
         row = item.row
         author = Author(row.correlation or b"u" + row.event_id, row.event_id, row.actor, row.extra)
-        data = codec.decode_value(row.data)
         before, after, operation = None, None, "clear"
         if row.type == SCOPE_CLEARED:
-            before = codec.encode_value(data["keys"])
+            before = codec.encode_value(codec.decode_value(row.data)["keys"])
         else:
             assert row.key is not None
-            operation = data["op"]
             state = item.session.state
             head = yield from state.reader.key_head(state.lineage, row.stream, row.key, row.position - 1)
-            before = codec.encode_value(state.value(head)) if head.present(row.recorded_us) else None
-            after = codec.encode_value(data["value"]) if row.type == STATE_SET else None
+            if head.data is not None and head.present(row.recorded_us):
+                before = codec.parts_of_set(head.data)[0]
+            if row.type == STATE_SET:
+                after, operation = codec.parts_of_set(row.data)
+            else:
+                operation = codec.decode_value(row.data)["op"]
         subject = subject_of(
             "",
             operation,

@@ -143,12 +143,13 @@ class Path:
                 yield from self._stopped(stopped.ended, past, tx, attempt)
                 attempt += 1
             else:
-                events, _ = yield from tx.perform_plain(Intent((*past, *plan.drafts)), author)
+                drafts = (*past, *plan.drafts)
                 if again is None:
+                    events, _ = yield from tx.perform_plain(Intent(drafts), author)
                     return _answered(events, plan, decision, len(past))
                 try:
                     # A write that expects nothing is never refused: in the end whatever its hooks have seen.
-                    yield from tx.commit(checked=tries < _TRIES or intent.decide is not None)
+                    events = yield from tx.conclude(drafts, checked=tries < _TRIES or intent.decide is not None)
                 except ConflictError:
                     tries += 1
                     if tries > _TRIES:

@@ -10,7 +10,7 @@ from backstory.context import hooks_in
 from backstory.domain.commits import Draft, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Decisions
-from backstory.domain.events import MISSING, from_micros, unpack_correlation
+from backstory.domain.events import MISSING, from_micros
 from backstory.domain.hooks import Operation, Stage
 from backstory.domain.ports import Clock, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
@@ -22,6 +22,7 @@ from backstory.infrastructure import codec
 from backstory.sessions import TransactionSession
 
 VERBS: Final[dict[str, Stage]] = {STATE_SET: "write", STATE_DELETED: "delete", SCOPE_CLEARED: "clear"}
+_NOTHING: Final[dict[str, Any]] = {}
 #: What came about by these no longer did so once a hook changed the value, or its place.
 _RELATIVE: Final = frozenset({"increment", "copy", "move"})
 
@@ -52,7 +53,7 @@ class Plan:
         """Write this too."""
         self.drafts.append(draft)
         if draft.type == STATE_SET and draft.key is not None:
-            self._held[draft.stream, draft.key] = codec.encode_value(codec.decode_value(draft.data)["value"])
+            self._held[draft.stream, draft.key] = codec.parts_of_set(draft.data)[0]
         elif draft.type == STATE_DELETED and draft.key is not None:
             self._held[draft.stream, draft.key] = None
         for key in draft.cleared or ():
@@ -81,7 +82,7 @@ class Plan:
         if (stream, key) in self._held:
             return self._held[stream, key]
         head, now_us = yield from self.tx.head_of(stream, key)
-        return codec.encode_value(self.tx.state.value(head)) if head.present(now_us) else None
+        return codec.parts_of_set(head.data)[0] if head.data is not None and head.present(now_us) else None
 
     def find(self, stream: str, key: str) -> Program[tuple[Any, int | None]]:
         """Return what a hook reads: the value as the operation sees it, and the position that it was written at."""
@@ -162,14 +163,15 @@ class Planner:
 
     def _subject(self, plan: Plan, draft: Draft, author: Author) -> Program[Subject]:
         operation, before, after = "clear", None, None
-        data = codec.decode_value(draft.data)
         if draft.type == SCOPE_CLEARED:
-            before = codec.encode_value(data["keys"])
+            before = codec.encode_value(codec.decode_value(draft.data)["keys"])
         else:
             assert draft.key is not None
-            operation = data["op"]
             before = yield from plan.before(draft.stream, draft.key)
-            after = codec.encode_value(data["value"]) if draft.type == STATE_SET else None
+            if draft.type == STATE_SET:
+                after, operation = codec.parts_of_set(draft.data)
+            else:
+                operation = codec.decode_value(draft.data)["op"]
         return subject_of(
             f"before_state_{VERBS[draft.type]}",
             operation,
@@ -232,7 +234,7 @@ def subject_of(
     as_of: str | None = None,
 ) -> Subject:
     """Return what a chain is about; actor, correlation, metadata and tags are the author's."""
-    extra = {} if author.extra is None else codec.decode_value(author.extra)
+    extra = _NOTHING if author.extra is None else codec.decode_value(author.extra)
     metadata = extra.get("metadata")
     return Subject(
         point,
@@ -242,8 +244,8 @@ def subject_of(
         key,
         before,
         after,
-        None if author.actor is None else author.actor.decode(),
-        None if author.correlation is None else unpack_correlation(author.correlation),
+        author.actor,
+        author.correlation,
         None if metadata is None else codec.encode_value(metadata),
         tuple(extra.get("tags", ())),
         as_of,

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 from backstory.domain.errors import HookError, InvalidValueError
-from backstory.domain.events import MISSING, from_micros
+from backstory.domain.events import MISSING, from_micros, unpack_correlation
 from backstory.domain.keys import normalise_key
 from backstory.domain.ports import Clock
 from backstory.domain.scopes import Scope, as_scope
+from backstory.hooks.telling import storable, told
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 
@@ -32,8 +33,8 @@ class Subject(NamedTuple):
     key: str | None
     before: bytes | None
     after: bytes | None
-    actor: str | None
-    correlation_id: str | None
+    actor: bytes | None
+    correlation: bytes | None
     metadata: bytes | None = None
     tags: tuple[str, ...] = ()
     as_of: str | None = None
@@ -113,12 +114,21 @@ class HookContext:
         "_open",
         "_outside",
         "_subject",
+        "_wait",
         "asynchronous",
         "hook",
         "steps",
     )
 
-    def __init__(self, hook: str, subject: Subject, outside: Outside, *, asynchronous: bool = False) -> None:
+    def __init__(
+        self,
+        hook: str,
+        subject: Subject,
+        outside: Outside,
+        *,
+        asynchronous: bool = False,
+        wait: Callable[[Coroutine[Any, Any, Any]], Any] = asyncio.run,
+    ) -> None:
         self.hook: Final = hook
         self.asynchronous: Final = asynchronous
         self.steps: Final[list[dict[str, Any]]] = []
@@ -128,6 +138,8 @@ class HookContext:
         self._after: Any = _NOTHING
         self._metadata: Any = _NOTHING
         self._open = True
+        #: How a sync hook gets what an async function returns.
+        self._wait = wait
 
     # The operation
 
@@ -175,12 +187,14 @@ class HookContext:
     @property
     def actor(self) -> str | None:
         """Who does it."""
-        return self._subject.actor
+        actor = self._subject.actor
+        return None if actor is None else actor.decode()
 
     @property
     def correlation_id(self) -> str | None:
         """What it belongs to."""
-        return self._subject.correlation_id
+        correlation = self._subject.correlation
+        return None if correlation is None else unpack_correlation(correlation)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -241,7 +255,7 @@ class HookContext:
         sync hook gets it at once. Raises `InvalidValueError` for arguments or answers that no event can hold.
         """
         self._check()
-        name = f"{getattr(fn, '__module__', None)}.{getattr(fn, '__qualname__', type(fn).__qualname__)}"
+        name = storable(f"{getattr(fn, '__module__', None)}.{getattr(fn, '__qualname__', type(fn).__qualname__)}")
         step: dict[str, Any] = {"kind": "call", "fn": name, "args": _storable(list(args), name)}
         if named:
             step["named"] = _storable(named, name)
@@ -249,13 +263,13 @@ class HookContext:
         try:
             answer = self._outside.call(name, fn, args, named)
         except Exception as error:
-            step["error"] = f"{type(error).__name__}: {error}"
+            step["error"] = told(error)
             raise
         if not inspect.isawaitable(answer):
             step["value"] = _storable(answer, name)
             return answer
         later = _noted(answer, step, name)
-        return later if self.asynchronous else asyncio.run(later)
+        return later if self.asynchronous else self._wait(later)
 
     def read(self, scope: Scope | str, key: str, default: Any = None) -> Any:
         """Return a key's value as the operation sees it, or the default; in an async hook it is to be awaited."""
@@ -298,7 +312,7 @@ async def _noted(answer: Awaitable[Any], step: dict[str, Any], name: str) -> Any
     try:
         found = await answer
     except Exception as error:
-        step["error"] = f"{type(error).__name__}: {error}"
+        step["error"] = told(error)
         raise
     step["value"] = _storable(found, name)
     return found

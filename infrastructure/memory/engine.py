@@ -228,6 +228,10 @@ class MemoryEngine:
         """Return those of these positions that an event names as a cause."""
         return self._effects.keys() & set(positions)
 
+    def key_now(self, lineage: Lineage, stream: str, key: str) -> Program[KeyHead]:
+        """Return what last happened to a key so far."""
+        return self.key_head(lineage, stream, key, FOREVER)
+
     @_locked
     def key_head(self, lineage: Lineage, stream: str, key: str, position: int) -> KeyHead:
         """Return what last happened to a key."""

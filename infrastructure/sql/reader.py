@@ -72,6 +72,10 @@ class SqlReader:
             return (yield from self._unless_cleared((version, at, kind, expires_us, data), visited))
         return NEVER
 
+    def key_now(self, lineage: Lineage, stream: str, key: str) -> Program[KeyHead]:
+        """Return what last happened to a key so far."""
+        return self.key_head(lineage, stream, key, FOREVER)
+
     def _unless_cleared(self, last: Last, visited: list[tuple[int, int]]) -> Program[KeyHead]:
         """Return the head of a key whose last event is a set that a clear may have undone."""
         version, at, _, expires_us, data = last

@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import apsw
 
-from backstory.domain.commits import Commit, Outcome
+from backstory.domain.branches import FOREVER, Lineage
+from backstory.domain.commits import Commit, KeyHead, Outcome
 from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.ports import Clock, Program, Recovery, Step, Stop, never
 from backstory.domain.sequencer import Batch
@@ -38,6 +39,12 @@ from backstory.infrastructure.waiting import Signal
 from backstory.infrastructure.writers import Writer, living_writers, look_for_dead
 
 _READERS: Final = 4
+
+
+class _Known(NamedTuple):
+    """A request for a key's head from memory."""
+
+    place: tuple[int, str, str]
 
 
 def _queries() -> dict[str, str]:
@@ -88,6 +95,8 @@ class SqliteEngine(SqlReader):
 
     def _read(self, request: Any) -> Any:
         """Answer one request on a connection of its own; autocommit, so each sees the newest state."""
+        if type(request) is _Known:
+            return self._known(request)
         if type(request) is not Ask:
             return self._exclusive(request) if type(request) is Exclusive else list(map(self._read, request.requests))
         if self._closed:
@@ -123,6 +132,30 @@ class SqliteEngine(SqlReader):
     def living_writers(self) -> Program[set[str]]:
         """Return the ids of the writers whose process lives."""
         return living_writers(self._q)
+
+    def key_now(self, lineage: Lineage, stream: str, key: str) -> Program[KeyHead]:
+        """Return what last happened to a key: what a commit left in memory, while nobody has written since."""
+        place = (lineage[0][0], stream, key)
+        if place in self._memory.keys:
+            known = yield _Known(place)
+            if known is not None:
+                return known
+        return (yield from self.key_head(lineage, stream, key, FOREVER))
+
+    def _known(self, request: _Known) -> KeyHead | None:
+        """Return a head that is in memory, if nobody commits and the log ends where it did."""
+        if not self._write_lock.acquire(blocking=False):
+            return None
+        try:
+            head = self._memory.head
+            if self._closed or self._lost or head is None:
+                return None
+            rows = self._write.execute(self._q["head"]).fetchall()
+            return self._memory.keys.get(request.place) if rows and rows[0][0] == head.position else None
+        except apsw.Error as error:
+            raise named(error, "read", self._path) from error
+        finally:
+            self._write_lock.release()
 
     # Writing
 
