@@ -137,7 +137,7 @@ class SqliteEngine(SqlReader):
         """Return what last happened to a key: what a commit left in memory, while nobody has written since."""
         place = (lineage[0][0], stream, key)
         if place in self._memory.keys:
-            known = yield _Known(place)
+            known: KeyHead | None = yield _Known(place)
             if known is not None:
                 return known
         return (yield from self.key_head(lineage, stream, key, FOREVER))
