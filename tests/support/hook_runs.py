@@ -13,7 +13,7 @@ from types import CodeType, FrameType
 from typing import Any
 from uuid import UUID, uuid4
 
-from backstory.domain.events import MISSING, from_micros
+from backstory.domain.events import MISSING, from_micros, pack_correlation
 from backstory.domain.hooks import HookResult
 from backstory.domain.scopes import Scope
 from backstory.hooks.run_context import HookContext, Subject
@@ -111,6 +111,7 @@ def subject(
 ) -> Subject:
     """Return what a hook is run for."""
     default = point.rpartition("_")[2] if "_state_" in point else point
+    actor, correlation_id = others.pop("actor", None), others.pop("correlation_id", None)
     return Subject(
         point,
         others.pop("operation", {"write": "set", "read": "get"}.get(default, default)),
@@ -119,8 +120,8 @@ def subject(
         key,
         None if before is MISSING else codec.encode_value(before),
         None if after is MISSING else codec.encode_value(after),
-        others.pop("actor", None),
-        others.pop("correlation_id", None),
+        None if actor is None else actor.encode(),
+        None if correlation_id is None else pack_correlation(correlation_id),
         **others,
     )
 

@@ -374,6 +374,7 @@ class TestOptions:
             (lambda: ChangeLog("no:where"), "scope"),
             (lambda: ChangeLog(keep=0), "keep"),
             (lambda: ChangeLog(max_bytes=0), "max_bytes"),
+            (lambda: ChangeLog(redaction=True), "redaction"),  # type: ignore[arg-type]
             (lambda: Debugging(0), "keep"),
             (lambda: Metrics(name=5), "name"),  # type: ignore[arg-type]
         ],

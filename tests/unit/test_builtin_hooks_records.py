@@ -237,6 +237,15 @@ class TestChangeLog:
         parts = ("before", "after", "paths", "keys", "left_out")
         assert expected == {part: entry[part] for part in parts if part in entry}
 
+    def test_entries_are_redacted_unless_it_is_said_otherwise(self) -> None:
+        about = subject(key="user/password", before="hunter1", after="hunter2")
+        for log, expected in ((ChangeLog(), "[redacted:password]"), (ChangeLog(redaction=None), "hunter2")):
+            world = FakeWorld()
+            world.apply(run(log, about, world)[0])
+            ((_, entry),) = world.state.items()
+            assert entry["after"] == expected
+            assert entry["paths"] == [""]
+
     def test_of_very_many_paths_the_first_are_kept(self) -> None:
         world = FakeWorld()
         world.apply(run(ChangeLog(), subject(before=[0] * 500, after=[1] * 500), world)[0])

@@ -17,7 +17,9 @@ import pytest
 import structlog
 
 import backstory.hooks.builtin
+from backstory.domain.events import MISSING
 from backstory.domain.hooks import HookResult
+from backstory.domain.redaction import Redaction
 from backstory.hooks.builtin import (
     AgentPersistence,
     Audit,
@@ -33,7 +35,9 @@ from backstory.hooks.builtin import (
     Security,
     Validation,
 )
+from backstory.hooks.builtin._places import redacted
 from backstory.hooks.run_context import HookContext, Subject
+from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from tests.support.hook_runs import FakeWorld, OutsideError, again, cut_off, run, subject
 
@@ -148,6 +152,43 @@ def _trace_of(hook: Any, folder: Path) -> Any:
     """Return what a hook left behind in the world."""
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     return files, getattr(hook, "snapshot", dict)(), getattr(hook, "traces", list)()
+
+
+SECRETS: list[tuple[str, Any, Any]] = [
+    ("password", MISSING, "hunter2"),
+    ("db/password", "hunter2", "hunter3"),
+    ("plan", {"user": {"password": "a", "n": 1}}, {"user": {"password": "b", "n": 1}}),
+    ("card 4111111111111111", MISSING, 1),
+    ("plan", MISSING, ["5", 4111111111111111]),
+]
+
+
+@pytest.mark.parametrize(("key", "before", "after"), SECRETS)
+@pytest.mark.parametrize(
+    "make",
+    [
+        Security,
+        lambda: Security(mode="redact"),
+        lambda: Security(mode="redact", redaction=Redaction(mode="hash", key=b"k" * 16)),
+        ChangeLog,
+        Debugging,
+    ],
+)
+def test_a_run_about_secrets_is_repeated_from_a_record_that_holds_none(
+    make: Callable[[], Any], key: str, before: Any, after: Any
+) -> None:
+    clean = Redaction()
+    point = "before_state_write" if make().name == "security" else "after_state_write"
+    about = subject(point, key=key, before=before, after=after)
+    result, steps = run(make(), about, FakeWorld())
+    data = {} if result is None else result.as_data()
+    assert steps == clean.redact(steps)
+    assert b"hunter" not in codec.encode_value([data, steps])
+
+    values = {"before": redacted(clean, key, before), "after": redacted(clean, key, after)}
+    kept: dict[str, Any] = {part: codec.encode_value(value) for part, value in values.items() if value is not MISSING}
+    repeated = again(make(), about._replace(key=clean.redact(key), **kept), steps)
+    assert clean.redact(data) == ({} if repeated is None else clean.redact(repeated.as_data()))
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Final
 from backstory.domain.errors import InvalidScopeError, InvalidValueError
 from backstory.domain.events import MISSING
 from backstory.domain.hooks import HookResult
+from backstory.domain.redaction import Redaction
 from backstory.domain.scopes import Scope, as_scope
 from backstory.hooks.builtin import _options
 from backstory.hooks.builtin._changed_paths import changed_paths
-from backstory.hooks.builtin._places import AFTER_CHANGES
+from backstory.hooks.builtin._places import AFTER_CHANGES, redacted
 from backstory.hooks.run_context import HookContext
 from backstory.infrastructure import codec
 
@@ -28,7 +29,8 @@ class ChangeLog:
     It has `scope`, `key`, `operation`, `operation_id`, `at`, `actor`, `before`, `after` and `paths`: the parts that
     changed, the first hundred of them, "" being the whole value. `before` and `after` are left out where there is
     nothing, and where they take more than `max_bytes` of JSON text together (then `left_out` is true); of a clear there
-    is `keys` instead. Changes in the scope of the entries themselves are not entered.
+    is `keys` instead. They are redacted; `redaction=None` takes them as they are. Changes in the scope of the entries
+    themselves are not entered.
 
     Without `keep` an entry's key is the id of the operation, so that keys sort by time. With it there are no more than
     `keep` entries, under `000000`, `000001` and so on in a ring, and `next` counts all that there ever were. One
@@ -45,12 +47,14 @@ class ChangeLog:
         *,
         keep: int | None = None,
         max_bytes: int = 262_144,
+        redaction: Redaction | None = Redaction(),  # noqa: B008 - frozen
         name: str = "change-log",
     ) -> None:
         self.name: Final = _options.name_of(name)
         self._scope = _scope(scope)
         self._keep = None if keep is None else _options.count("keep", keep)
         self._max_bytes = _options.count("max_bytes", max_bytes)
+        self._redaction = None if redaction is None else _options.instance("redaction", redaction, Redaction)
         self._lock = threading.Lock()
         self._next: int | None = None
 
@@ -76,14 +80,26 @@ class ChangeLog:
         }
         if context.key is None:
             return {**entry, "keys": [] if context.before is MISSING else context.before}
-        values = {"before": context.before, "after": context.after}
+        values = {"before": self._clean(context.key, context.before), "after": self._clean(context.key, context.after)}
         present = {part: value for part, value in values.items() if value is not MISSING}
         if len(codec.encode_value(present)) > self._max_bytes:
             entry["left_out"] = True
         else:
             entry |= present
-        entry["paths"] = list(itertools.islice(changed_paths(context.before, context.after), _MOST_PATHS))
+        entry["paths"] = self._paths(context)
         return entry
+
+    def _clean(self, key: str, value: Any) -> Any:
+        return value if self._redaction is None else redacted(self._redaction, key, value)
+
+    def _paths(self, context: HookContext) -> list[str]:
+        paths = list(itertools.islice(changed_paths(context.before, context.after), _MOST_PATHS))
+
+        def changed() -> list[str]:
+            return paths
+
+        # The record of this run holds no secrets: where one changed, a repetition goes by what was found then.
+        return context.call(changed) or paths
 
     def _number(self, context: HookContext) -> int:
         """Return the entry's number: this process counts on from where the store says an earlier one ended."""
