@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Unpack
 
 from backstory.context import WriteContext, author_of, running_hooks
-from backstory.core import PAGE, Core
+from backstory.core import Core
 from backstory.domain.breaker import Breaker
 from backstory.domain.errors import HookError, InvalidValueError, ReadOnlyError
 from backstory.domain.hooks import hook_point
@@ -18,12 +18,14 @@ from backstory.hooks.async_background import AsyncBackground
 from backstory.hooks.handle import HookHandle
 from backstory.hooks.history import (
     HookExecution,
+    HookRegistration,
     HookStats,
+    Listing,
     Retention,
     RetentionReport,
     Wanted,
     compact,
-    runs_page,
+    registrations,
     stats,
 )
 from backstory.hooks.joining import path_of
@@ -158,7 +160,10 @@ class AsyncHooks:
         correlation_id: str | None = None,
         compacted: bool = False,
     ) -> AsyncIterator[HookExecution]:
-        """Iterate over the runs of hooks in log order; with `compacted` also over those that retention left out."""
+        """Iterate over the runs of hooks in log order; with `compacted` also over those that retention left out.
+
+        `since` is exclusive, `until` inclusive. A name or a correlation id is looked up, else the log looked through.
+        """
         wanted = Wanted.of(name=name, point=point, correlation_id=correlation_id, compacted=compacted)
         # <async>
         return self._pages(wanted, since, until)
@@ -168,20 +173,29 @@ class AsyncHooks:
         # </sync>
 
     async def _pages(self, wanted: Wanted, since: Point | None, until: Point | None) -> AsyncIterator[HookExecution]:
-        after, last = await self._runner.run(self._core.bounds(since, until))
-        more = True
-        while more:
-            found, after, more = await self._runner.run(runs_page(self._core, wanted, after, last, PAGE))
+        listing = Listing(self._core, wanted, *await self._runner.run(self._core.bounds(since, until)))
+        while (found := await self._runner.run(listing.page())) is not None:
             for execution in found:
                 yield execution
 
+    async def registrations(self, *, name: str | None = None) -> Sequence[HookRegistration]:
+        """Return what the log knows of hooks, registered now or not: each one's last registration at each point.
+
+        Raises `NotFoundError` for a name that the log does not know.
+        """
+        return await self._runner.run(registrations(self._core, name))
+
     async def stats(self, *, name: str | None = None) -> Sequence[HookStats]:
-        """Return counts and durations by hook, those included that retention left out of the history."""
+        """Return counts and durations by hook, runs included that retention left out of the history.
+
+        Raises `NotFoundError` for a name that the log does not know.
+        """
         return await self._runner.run(stats(self._core, name))
 
     async def compact(self, policy: Retention, *, name: str | None = None, dry_run: bool = False) -> RetentionReport:
         """Leave runs that a policy does not keep out of the history, and sum them up; the log keeps every event.
 
-        Runs that another event names as its cause are always kept.
+        Runs that another event names as a cause are listed in any case. `dry_run` only counts. Raises `NotFoundError`
+        for a name that the log does not know.
         """
         return await self._runner.run(compact(self._core, policy, name, dry_run=dry_run))

@@ -1,35 +1,35 @@
-"""The history of hooks: their runs as the log tells them, counts of them, and how long they are listed.
-
-The log keeps every event. Retention decides what the history lists: what it leaves out is summed up in one event,
-`hook.compacted`, so that counts stay true; a run that another event names as its cause is always kept.
-"""
+"""The history of hooks: what the log tells of their registrations and runs."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final, NamedTuple, Self
 from uuid import UUID
 
-from backstory.context import author_of, packed_correlation
+from backstory.context import packed_correlation
 from backstory.core import Core
-from backstory.domain.commits import Commit, Draft, Read
-from backstory.domain.errors import ConflictError, InvalidValueError, NotFoundError
-from backstory.domain.events import RecordedEvent, from_micros, to_micros
-from backstory.domain.hooks import HOOK_COMPACTED, HOOK_EXECUTED, HOOK_FAILED, HookResult, hook_point
-from backstory.domain.ports import LAST_POSITION, LogQuery, Program
-from backstory.domain.scopes import Scope
+from backstory.domain.events import RecordedEvent, StoredEvent, from_micros
+from backstory.domain.hooks import HOOK_FAILED, HOOK_REGISTERED, HookResult, hook_point
+from backstory.domain.ports import LogQuery, Program
 from backstory.hooks.recording import stream_of
+from backstory.hooks.retention import (
+    RUNS,
+    Compacted,
+    Retention,
+    RetentionReport,
+    compact,
+    compacted,
+    hook_of,
+    hook_streams,
+    left_out,
+    runs_after,
+)
+from backstory.hooks.statistics import HookStats
 from backstory.infrastructure import codec
-from backstory.infrastructure.clock import new_id
-from backstory.sessions import append
 
-RUNS: Final = (HOOK_EXECUTED, HOOK_FAILED)
 _PAGE: Final = 500
-_HOOK: Final = "hook:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,28 @@ class HookExecution:
     operation_id: UUID
 
 
+@dataclass(frozen=True, slots=True)
+class HookRegistration:
+    """What the log knows of a hook at a point: what was said when it was last registered there, differently or first.
+
+    `code` is a digest of the hook's code, equal for equal code; None where there was none to look at.
+    """
+
+    hook: str
+    point: str
+    priority: int
+    background: bool
+    required: bool
+    timeout_s: float | None
+    scope: str | None
+    key: str | None
+    tags: tuple[str, ...]
+    code: str | None
+    position: int
+    registered_at: datetime
+    actor: str | None
+
+
 class Wanted(NamedTuple):
     """What a question to the history looks for, checked."""
 
@@ -55,7 +77,7 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, *, name: str | None, point: str | None, correlation_id: str | None, compacted: bool) -> Self:
-        """Return a checked question; raises `InvalidValueError`."""
+        """Return a checked question; raises `InvalidValueError` and, for a name that no hook can have, what that is."""
         if name is not None:
             stream_of(name)
         return cls(
@@ -66,251 +88,129 @@ class Wanted(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Retention:
-    """Which runs of a hook the history lists: those no older than `max_age`, and no more than `max_count`."""
+class Listing:
+    """Runs page by page, all as retention had it when the first page was asked for.
 
-    max_age: timedelta | None = None
-    max_count: int | None = None
-    keep_failed: bool = True
+    A correlation is looked up in its index, and a name goes along its stream; else the log is looked through, which is
+    one question a page where going along all hooks' streams is one for each.
+    """
 
-    def __post_init__(self) -> None:
-        """Check the bounds."""
-        if self.max_age is None and self.max_count is None:
-            raise InvalidValueError("policy", rule="has no bound", hint="Give max_age, max_count, or both.")
-        if self.max_age is not None and (not isinstance(self.max_age, timedelta) or self.max_age < timedelta()):
-            raise InvalidValueError("max_age", rule=f"is no span of time: {self.max_age!r}", hint="Give a timedelta.")
-        if self.max_count is not None and (
-            isinstance(self.max_count, bool) or not isinstance(self.max_count, int) or self.max_count < 0
-        ):
-            raise InvalidValueError("max_count", rule=f"is no count: {self.max_count!r}", hint="Give 0 or more.")
+    def __init__(self, core: Core, wanted: Wanted, after: int, until: int) -> None:
+        self._core = core
+        self._wanted = wanted
+        self._stream = None if wanted.name is None else stream_of(wanted.name)
+        self._after = after
+        self._until = until
+        self._past: dict[str, Compacted] = {}
+        self._ended = False
 
+    def page(self) -> Program[list[HookExecution] | None]:
+        """Return the next runs, perhaps none although there are more; None at the end."""
+        if self._ended:
+            return None
+        along = self._stream if self._wanted.correlation is None else None
+        query = LogQuery(
+            self._core.lineage, self._after, self._until, along, RUNS, None, self._wanted.correlation, None, _PAGE
+        )
+        rows = yield from self._core.engine.page(query)
+        self._ended = len(rows) < _PAGE
+        if rows:
+            self._after = rows[-1].position
+        out = yield from self._left_out(rows)
+        executions = [
+            execution_of(row) for row in rows if row.position not in out and self._stream in {None, row.stream}
+        ]
+        return [each for each in executions if self._wanted.point in {None, each.point}]
 
-@dataclass(frozen=True, slots=True)
-class RetentionReport:
-    """What a compaction left out, and what it kept because others name it as their cause (or because it failed)."""
-
-    left_out: int
-    kept: int
-    by_hook: dict[str, int]
-
-
-@dataclass(slots=True)
-class HookStats:
-    """Counts and durations of a hook's runs, in seconds; `results` counts them by kind."""
-
-    hook: str
-    runs: int = 0
-    failed: int = 0
-    total_s: float = 0.0
-    longest_s: float = 0.0
-    results: Counter[str] = field(default_factory=Counter)
-    last_at: datetime | None = None
-
-    @property
-    def mean_s(self) -> float:
-        """How long a run took on average."""
-        return self.total_s / self.runs if self.runs else math.nan
-
-    def add(self, row: Any) -> None:
-        """Count one more run."""
-        data = codec.decode_value(row.data)
-        seconds = data["duration_us"] / 1_000_000
-        self.runs += 1
-        self.total_s += seconds
-        self.longest_s = max(self.longest_s, seconds)
-        self.last_at = from_micros(row.recorded_us)
-        if row.type == HOOK_FAILED:
-            self.failed += 1
-        else:
-            self.results[data["result"]["kind"]] += 1
-
-    def take(self, summary: dict[str, Any]) -> None:
-        """Count runs that were summed up."""
-        self.runs += summary["runs"]
-        self.failed += summary["failed"]
-        self.total_s += summary["total_us"] / 1_000_000
-        self.longest_s = max(self.longest_s, summary["longest_us"] / 1_000_000)
-        self.results.update(summary["results"])
-
-    def summary(self) -> dict[str, Any]:
-        """Return what `hook.compacted` says of these runs."""
-        return {
-            "runs": self.runs,
-            "failed": self.failed,
-            "total_us": round(self.total_s * 1_000_000),
-            "longest_us": round(self.longest_s * 1_000_000),
-            "results": dict(self.results),
-        }
+    def _left_out(self, rows: Sequence[StoredEvent]) -> Program[set[int]]:
+        if self._wanted.compacted:
+            return set()
+        for row in rows:
+            if row.stream not in self._past:
+                self._past[row.stream] = yield from compacted(self._core, hook_of(row.stream))
+        return (yield from left_out(self._core, rows, self._past))
 
 
-class Compacted(NamedTuple):
-    """What a hook's last compaction says: runs up to `until` are left out, but for those at `kept` positions."""
-
-    until: int
-    kept: frozenset[int]
-    summary: dict[str, Any] | None
-
-    def leaves_out(self, position: int) -> bool:
-        """Return whether the history does not list the run at a position."""
-        return position <= self.until and position not in self.kept
-
-
-_NOTHING: Final = Compacted(0, frozenset(), None)
-
-
-def execution_of(row: Any) -> HookExecution:
+def execution_of(row: StoredEvent) -> HookExecution:
     """Return the run that an event tells of."""
     data = codec.decode_value(row.data)
     return HookExecution(
         RecordedEvent(row, codec.decode_value),
         data["hook"],
         data["point"],
-        None if row.type == HOOK_FAILED else HookResult.from_data(data["result"]),
+        None if row.type == HOOK_FAILED else _result_of(data["result"]),
         data["duration_us"] / 1_000_000,
         data["error"],
         UUID(data["operation"]),
     )
 
 
-def runs_page(
-    core: Core, wanted: Wanted, after: int, until: int, limit: int
-) -> Program[tuple[list[HookExecution], int, bool]]:
-    """Return the next runs after a position, how far that looked, and whether there may be more."""
-    stream = None if wanted.name is None else stream_of(wanted.name)
-    query = LogQuery(core.lineage, after, until, stream, RUNS, None, wanted.correlation, None, limit)
-    rows = yield from core.engine.page(query)
-    left_out: dict[str, Compacted] = {}
-    found: list[HookExecution] = []
-    for row in rows:
-        if not wanted.compacted:
-            if row.stream not in left_out:
-                left_out[row.stream] = yield from _compacted(core, row.stream)
-            if left_out[row.stream].leaves_out(row.position):
-                continue
-        execution = execution_of(row)
-        if wanted.point is None or execution.point == wanted.point:
-            found.append(execution)
-    return found, rows[-1].position if rows else until, len(rows) == limit
-
-
-def _compacted(core: Core, stream: str) -> Program[Compacted]:
-    query = LogQuery(core.lineage, stream=stream, types=(HOOK_COMPACTED,), limit=1, reverse=True)
-    rows = yield from core.engine.page(query)
-    if not rows:
-        return _NOTHING
-    data = codec.decode_value(rows[0].data)
-    return Compacted(data["until"], frozenset(data["kept"]), data["summary"])
-
-
-def _streams(core: Core, name: str | None) -> Program[list[str]]:
-    if name is not None:
-        stream = stream_of(name)
-        if not (yield from core.engine.stream_version(core.lineage, stream, LAST_POSITION)):
-            raise NotFoundError("hook", name)
-        return [stream]
-    streams = yield from core.engine.streams(core.lineage, LAST_POSITION)
-    return [stream for stream in streams if stream.startswith(_HOOK)]
-
-
-def _runs(core: Core, stream: str, after: int) -> Program[list[Any]]:
-    found: list[Any] = []
-    while True:
-        rows = yield from core.engine.page(LogQuery(core.lineage, after, stream=stream, types=RUNS, limit=_PAGE))
-        found += rows
-        if len(rows) < _PAGE:
-            return found
-        after = rows[-1].position
+def _result_of(data: Mapping[str, Any]) -> HookResult:
+    """Return what a hook answered; whether a kept answer was found then is the event's to say."""
+    return HookResult.from_data({name: part for name, part in data.items() if name != "hit"})
 
 
 def stats(core: Core, name: str | None) -> Program[list[HookStats]]:
-    """Return counts by hook, those that were summed up included."""
-    found: list[HookStats] = []
-    for stream in (yield from _streams(core, name)):
-        past = yield from _compacted(core, stream)
-        rows = yield from _runs(core, stream, past.until)
-        counted = HookStats("")
-        if past.summary is not None:
-            counted.take(past.summary)
-        for row in rows:
-            counted.add(row)
-        counted.hook = _hook_of(stream)
-        if counted.runs:
-            found.append(counted)
+    """Return counts by hook, those of runs that were left out included."""
+    found = []
+    for stream in (yield from hook_streams(core, name)):
+        hook = hook_of(stream)
+        past = yield from compacted(core, hook)
+        tally, after = past.tally(), past.until
+        while rows := (yield from runs_after(core, stream, after)):
+            for row in rows:
+                tally.add(row)
+            after = rows[-1].position
+        if tally.runs:
+            found.append(tally.stats(hook))
     return found
 
 
-def _hook_of(stream: str) -> str:
-    return Scope.parse(stream).ids[0]
+def registrations(core: Core, name: str | None) -> Program[list[HookRegistration]]:
+    """Return the last registration of each hook at each point, by hook and point."""
+    found: dict[tuple[str, str], HookRegistration] = {}
+    for stream in (yield from hook_streams(core, name)):
+        after = 0
+        while rows := (
+            yield from core.engine.page(LogQuery(core.lineage, after, stream=stream, types=(HOOK_REGISTERED,)))
+        ):
+            for row in rows:
+                registration = _registration_of(row)
+                found[registration.hook, registration.point] = registration
+            after = rows[-1].position
+    return [found[place] for place in sorted(found)]
 
 
-def compact(core: Core, policy: Retention, name: str | None, *, dry_run: bool) -> Program[RetentionReport]:
-    """Sum up what a policy does not keep; return how much that is."""
-    if not isinstance(policy, Retention):
-        raise InvalidValueError("policy", rule=f"is no Retention: {policy!r}", hint="Give a Retention.")
-    left_out, kept, by_hook = 0, 0, {}
-    for stream in (yield from _streams(core, name)):
-        out, stay = yield from _compact(core, stream, policy, dry_run=dry_run)
-        left_out += out
-        kept += stay
-        if out:
-            by_hook[_hook_of(stream)] = out
-    return RetentionReport(left_out, kept, by_hook)
-
-
-def _compact(core: Core, stream: str, policy: Retention, *, dry_run: bool) -> Program[tuple[int, int]]:
-    while True:
-        version = yield from core.engine.stream_version(core.lineage, stream, LAST_POSITION)
-        past = yield from _compacted(core, stream)
-        rows = yield from _runs(core, stream, 0)
-        listed = [row for row in rows if not past.leaves_out(row.position)]
-        old = _beyond(listed, policy, (yield from core.state.now_us()))
-        named = yield from core.engine.named_as_cause([row.position for row in old])
-        stay = [row for row in old if row.position in named or (policy.keep_failed and row.type == HOOK_FAILED)]
-        out = [row for row in old if row not in stay]
-        if not out or dry_run:
-            return len(out), len(stay)
-        until = max(row.position for row in old)
-        # Counts of what is behind `until`, kept or not: what comes after is counted as it is found.
-        summed = HookStats("")
-        for row in rows:
-            if row.position <= until:
-                summed.add(row)
-        data = {
-            "until": until,
-            "kept": sorted(row.position for row in listed if row.position <= until and row not in out),
-            "left_out": len(out),
-            "summary": summed.summary(),
-        }
-        actor = author_of({}, core.actor).actor
-        draft = Draft(new_id(), stream, HOOK_COMPACTED, codec.encode_value(data), actor=actor)
-        try:
-            yield from append(Commit(core.branch.id, [draft], reads=[Read(stream, None, version)]))
-        except ConflictError:
-            continue  # a run came meanwhile
-        return len(out), len(stay)
-
-
-def _beyond(rows: Sequence[Any], policy: Retention, now_us: int) -> list[Any]:
-    """Return the runs that a policy's bounds leave out, oldest first."""
-    start = 0
-    if policy.max_count is not None:
-        start = max(0, len(rows) - policy.max_count)
-    if policy.max_age is not None:
-        earliest = now_us - max(0, to_micros(from_micros(0) + policy.max_age))
-        start = max(start, sum(1 for row in rows if row.recorded_us < earliest))
-    return list(rows[:start])
+def _registration_of(row: StoredEvent) -> HookRegistration:
+    data = codec.decode_value(row.data)
+    event = RecordedEvent(row, codec.decode_value)
+    return HookRegistration(
+        data["hook"],
+        data["point"],
+        data["priority"],
+        data["background"],
+        data["required"],
+        data["timeout_s"],
+        data["scope"],
+        data["key"],
+        tuple(data["tags"]),
+        data["code"],
+        row.position,
+        from_micros(row.recorded_us),
+        event.actor,
+    )
 
 
 __all__ = [
-    "RUNS",
     "HookExecution",
+    "HookRegistration",
     "HookStats",
+    "Listing",
     "Retention",
     "RetentionReport",
     "Wanted",
     "compact",
     "execution_of",
-    "runs_page",
+    "registrations",
     "stats",
 ]
