@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypedDict, Unpack
 from uuid import UUID
 
+from backstory.domain.commits import Draft
 from backstory.domain.context import NOBODY, Author
 from backstory.domain.errors import InvalidValueError
 from backstory.domain.events import Event, RecordedEvent, pack_correlation
@@ -68,6 +69,18 @@ def inside_hook(hook: str, author: Author) -> Iterator[None]:
     finally:
         _ambient.reset(ambient)
         _inside.reset(inside)
+
+
+def with_reads(draft: Draft, positions: Iterable[int]) -> Draft:
+    """Return a draft that says what it rests on: the positions of the events that wrote what was read."""
+    reads = tuple(sorted({*draft.reads, *positions}))
+    if reads == draft.reads:
+        return draft
+    if draft.reads and draft.extra is not None:
+        parts = codec.decode_value(draft.extra)
+        return draft._replace(extra=codec.encode_value({**parts, "reads": reads}), reads=reads)
+    said = codec.encode_value({"reads": reads})
+    return draft._replace(extra=said if draft.extra is None else draft.extra[:-1] + b"," + said[1:], reads=reads)
 
 
 @lru_cache(maxsize=1024)

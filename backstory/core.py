@@ -130,7 +130,7 @@ class Core:
         self.gate: Final = Gate() if gate is None else gate
         self.state: Final = StateReader(engine, lineage, clock, codec.decode_value)
         self.decisions: Final = Decisions(codec, new_id, max_bytes=settings.max_value_bytes)
-        self.session: Final = DirectSession(self.state, branch.id, self.gate)
+        self.session: Final = DirectSession(self.state, branch.id, self.gate, track_reads=settings.track_reads)
         self.operations: Final = Operations(self.session, self.state, self.decisions, actor)
 
     def on(self, branch: BranchRow, lineage: Lineage) -> Core:

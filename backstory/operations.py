@@ -16,7 +16,7 @@ from backstory.domain.ports import Here, Program
 from backstory.domain.scopes import Scope, as_scope
 from backstory.infrastructure.clock import new_id
 from backstory.projections.state import StateReader
-from backstory.sessions import Session
+from backstory.sessions import Session, reading
 
 RESERVED: Final = (
     "state.",
@@ -136,13 +136,13 @@ class Operations:
         conflict: ConflictError | None = None
         for _ in range(_UPDATE_TRIES):
             head, now_us = yield from self._session.head_of(*at)
+            seen = self._session.saw(head)
             yield Here()
             value = change(self._state.value(head) if head.present(now_us) else default)
             encoded = self._decisions.encode(value, scope=at[0], key=at[1])
             try:
-                events, _ = yield from self._session.perform(
-                    self._decisions.update(at, head.version, encoded, author=author), author
-                )
+                intent = reading(self._decisions.update(at, head.version, encoded, author=author), seen)
+                events, _ = yield from self._session.perform(intent, author)
             except ConflictError as error:
                 conflict = error
                 continue

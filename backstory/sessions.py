@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from backstory.context import with_reads
 from backstory.domain.branches import BranchRow, Lineage
 from backstory.domain.commits import Commit, Decision, Draft, Expiry, KeyHead, Needs, Outcome, Read, View, split_causes
 from backstory.domain.context import Author
@@ -23,6 +24,9 @@ from backstory.infrastructure.programs import gather
 from backstory.projections.points import At
 from backstory.projections.state import StateReader
 
+#: What hooks did says itself what it rests on.
+_HOOKS: Final = ("hook.", "circuit.")
+
 Performed = tuple[Sequence[RecordedEvent], Any]
 
 
@@ -35,6 +39,10 @@ class Session(Protocol):
 
     def head_of(self, stream: str, key: str) -> Program[tuple[KeyHead, int]]:
         """Return a key's head as this session sees it now, and the reader's instant."""
+        ...
+
+    def saw(self, head: KeyHead) -> tuple[int, ...]:
+        """Note that a caller was shown this; return what of it the next write is to say, if not noted for all."""
         ...
 
     def get(self, stream: str, key: str, as_of: object, operation: str = "get") -> Program[Any]:
@@ -128,13 +136,31 @@ def append(commit: Commit) -> Program[Outcome]:
     return outcome
 
 
+def reading(intent: Intent, positions: Sequence[int]) -> Intent:
+    """Return an intent whose events say that they rest on what was read."""
+    decide = intent.decide
+    if not positions or decide is None:
+        return intent
+
+    def wish(view: View) -> Decision:
+        decision = decide(view)
+        return Decision(tuple(with_reads(draft, positions) for draft in decision.drafts), decision.result)
+
+    return intent._replace(decide=wish)
+
+
 class DirectSession:
     """Reads the log as it is, and commits each operation by itself."""
 
-    def __init__(self, state: StateReader, branch: int, gate: Gate) -> None:
+    def __init__(self, state: StateReader, branch: int, gate: Gate, *, track_reads: bool) -> None:
         self.state = self._state = state
+        self.track_reads = track_reads
         self.branch = self._branch = branch
         self._gate = gate
+
+    def saw(self, head: KeyHead) -> tuple[int, ...]:
+        """Return where what was read was written, if that is to be recorded."""
+        return (head.position,) if self.track_reads and head.position else ()
 
     def transaction(self, *, brief: bool = False) -> TransactionSession:
         """Return a new transaction on the same branch."""
@@ -193,6 +219,8 @@ def _items(
     listed = yield from session.heads(stream, prefix, as_of)
     if gate.path is not None and gate.path.reads:
         return (yield from _each(session, [key for key, _ in listed], stream, as_of, "items"))
+    for _, head in listed:
+        session.saw(head)
     return {key: session.state.value(head) for key, head in listed}
 
 
@@ -232,6 +260,7 @@ class TransactionSession:
         self._reads: dict[tuple[str, str | None], int] = {}
         self._before: dict[str, int] = {}
         self._expiry: Expiry | None = None
+        self._seen: dict[int, None] = {}
         self._ended = False
 
     def begin(self) -> Program[At]:
@@ -360,8 +389,32 @@ class TransactionSession:
         listing = yield from self._load_listing(stream, at)
         return sorted(key for key, head in listing.items() if head.present(at.instant_us))
 
+    def saw(self, head: KeyHead) -> tuple[int, ...]:
+        """Note that a caller was shown this: whatever is written from here on may rest on it."""
+        if self.home.track_reads and 0 < head.position <= self._began:
+            self._seen[head.position] = None
+        return ()
+
+    def _resting(self, intent: Intent) -> Intent:
+        """Return an intent whose events say what this transaction has read."""
+        if not self._seen:
+            return intent
+        if intent.decide is None:
+            return intent._replace(drafts=self._rest(intent.drafts))
+        decide = intent.decide
+
+        def wish(view: View) -> Decision:
+            decision = decide(view)
+            return Decision(self._rest(decision.drafts), decision.result)
+
+        return intent._replace(decide=wish)
+
+    def _rest(self, drafts: Sequence[Draft]) -> tuple[Draft, ...]:
+        return tuple(draft if draft.type.startswith(_HOOKS) else with_reads(draft, self._seen) for draft in drafts)
+
     def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
         """Note an operation as it is."""
+        intent = self._resting(intent)
         if intent.decide is None and not any(draft.given_id or draft.causes for draft in intent.drafts):
             at = yield from self.begin()
             for draft in intent.drafts:
@@ -433,10 +486,15 @@ class TransactionSession:
 
     def get_plain(self, stream: str, key: str, as_of: object) -> Program[Any]:
         """Return a key's value or `MISSING`, whatever hooks stand there."""
-        if as_of is not None:
-            return (yield from self._state.get(stream, key, as_of))
-        head, now_us = yield from self.head_of(stream, key)
+        head, now_us = yield from self.head_of(stream, key) if as_of is None else self._head_at(stream, key, as_of)
+        self.saw(head)
         return self._state.value(head) if head.present(now_us) else MISSING
+
+    def _head_at(self, stream: str, key: str, as_of: object) -> Program[tuple[KeyHead, int]]:
+        yield from self.begin()
+        at = yield from self._state.at(as_of)
+        head = yield from self._state.reader.key_head(self._lineage, stream, key, at.position)
+        return head, at.instant_us
 
     def get_many(self, stream: str, keys: Sequence[str], as_of: object) -> Program[dict[str, Any]]:
         """Return the values of those keys that have one; with a point, what is committed there."""

@@ -19,7 +19,8 @@ class Draft(NamedTuple):
     """An event that has no place in the log yet.
 
     `version` is None for the stream's next one. A chosen version may leave a gap or fill one; it
-    is refused where it is taken. `source` is the position of what a copy copies, where it names one.
+    is refused where it is taken. `source` is the position of what a copy copies, where it names one. `reads` are the
+    positions of the events that wrote what this rests on; `extra` says so too.
     """
 
     event_id: bytes
@@ -37,6 +38,7 @@ class Draft(NamedTuple):
     cleared: tuple[str, ...] | None = None
     version: int | None = None
     source: int = 0
+    reads: tuple[int, ...] = ()
 
 
 class KeyHead(NamedTuple):

@@ -264,6 +264,11 @@ class RecordedEvent:
         return tuple(self._extra("hooks") or ())
 
     @property
+    def reads(self) -> tuple[int, ...]:
+        """Positions of the events that wrote what was read for it: in its transaction, update or hook."""
+        return tuple(self._extra("reads") or ())
+
+    @property
     def hash(self) -> bytes:
         """SHA-256 that chains this event to the one before it."""
         return self._recorded().hash

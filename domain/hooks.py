@@ -191,7 +191,7 @@ class HookResult:
             return cls.CONTINUE
         if kind == "fork":
             return cls.fork(data["operations"])
-        parts = {name: part for name, part in data.items() if name != "kind"}
+        parts = {name: part for name, part in data.items() if name not in {"kind", "hit"}}
         made: HookResult = getattr(cls, kind)(**parts)
         return made
 

@@ -55,7 +55,7 @@ class Batch:
     forks: list[BranchRow] = field(default_factory=list)
     drops: list[tuple[int, int]] = field(default_factory=list)
     tracking: list[Tracking] = field(default_factory=list)
-    #: (cause, effect), both positions: the reverse of what the rows name as their causes.
+    #: (cause, effect), both positions: the reverse of what the rows name as their causes, and as what they read.
     causes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -239,13 +239,16 @@ class _Writer:
             cleared,
             chosen,
             _,
+            reads,
         ) = draft
         if given and (first := self.events.get(event_id)) is not None:
             return first
         if causes is not None:
-            first = self._trace(causes)
+            first = self._trace(causes, reads)
             if correlation is None:
                 correlation = first.correlation or b"u" + first.event_id
+        elif reads:
+            self._refer(set(reads))
         at = (branch, stream)
         last = self.versions[at]
         version = last + 1 if chosen is None else chosen
@@ -305,12 +308,15 @@ class _Writer:
             self._watch(row, cleared)
         return row
 
-    def _trace(self, causes: bytes) -> StoredEvent:
-        """Note the next event as the effect of its causes; return the first of them."""
+    def _trace(self, causes: bytes, reads: Sequence[int]) -> StoredEvent:
+        """Note the next event as the effect of its causes, and of what it rests on; return the first cause."""
         named = [self.events[causes[at : at + 16]] for at in range(0, len(causes), 16)]
-        effect = self.position + 1
-        self.batch.causes.extend((cause, effect) for cause in sorted({event.position for event in named}))
+        self._refer({event.position for event in named}.union(reads))
         return named[0]
+
+    def _refer(self, positions: set[int]) -> None:
+        effect = self.position + 1
+        self.batch.causes.extend((cause, effect) for cause in sorted(positions) if 0 < cause < effect)
 
     def _watch(self, row: StoredEvent, cleared: tuple[str, ...] | None) -> None:
         """Keep the keys that somebody looks at true after one more event."""

@@ -20,6 +20,7 @@ __all__ = [
     "encode_set",
     "encode_value",
     "parts_of_set",
+    "reads_of",
 ]
 
 Op = Literal["set", "update", "increment", "copy", "move", "migrate", "restore"]
@@ -36,6 +37,7 @@ _DOLLAR: Final = b'"$'
 _dumps: Final = orjson.dumps
 _loads: Final = orjson.loads
 _VALUE: Final = b'{"value":'
+_READS: Final = b'"reads":['
 _OP: Final = b',"op":"'
 _OP_ENDS: Final = {op: f',"op":"{op}"'.encode() for op in get_args(Op)}
 
@@ -91,6 +93,13 @@ def parts_of_set(data: bytes) -> tuple[bytes, Op]:
     start = at + len(_OP)
     op: Any = data[start : data.index(b'"', start)].decode()
     return data[len(_VALUE) : at], op
+
+
+def reads_of(extra: bytes | None) -> tuple[int, ...]:
+    """Return the positions of what an event says that it read; most say nothing."""
+    if extra is None or _READS not in extra:
+        return ()
+    return tuple(_loads(extra).get("reads") or ())
 
 
 def decode_value(data: bytes) -> Any:

@@ -39,6 +39,8 @@ class Settings:
     namespace: str = "backstory"
     #: Most connections that read at once (PostgreSQL).
     pool_size: int = 8
+    #: Whether writes say what was read for them, in their transaction, update or hook.
+    track_reads: bool = True
     #: How many background runs of hooks are recorded in one commit at most.
     hook_batch_size: int = 100
     #: How long a background run waits for others to share its commit, seconds.
@@ -64,6 +66,7 @@ _CHOICES: Final = {
     "log_level": ("off", "debug", "info", "warning", "error"),
     "log_format": ("text", "json"),
 }
+_TRUTHS: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _DEFAULTS: Final = Settings()
 
 
@@ -111,6 +114,8 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parsed(name: str, text: str) -> Any:
+    if _TYPES[name] is bool:
+        return _TRUTHS.get(text.lower(), text)
     try:
         return _TYPES[name](text)
     except ValueError:
@@ -137,6 +142,6 @@ def _typed(name: str, value: Any) -> Any:
     choices = _CHOICES.get(name)
     if choices is not None and value not in choices:
         raise ConfigError(f"{name} is {value!r}", key=name, hint="Choose one of " + ", ".join(choices) + ".")
-    if isinstance(value, (int, float)) and not 0 < value < float("inf"):
+    if wanted is not bool and isinstance(value, (int, float)) and not 0 < value < float("inf"):
         raise ConfigError(f"{name} is {value!r}", key=name, hint="Give a number above 0.")
     return value

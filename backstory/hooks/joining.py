@@ -33,7 +33,7 @@ def path_of(core: Core, background: Callable[[After], Any]) -> Path:
 
 def _made(core: Core, background: Callable[[After], Any]) -> Path:
     registry = Registry()
-    recorder = Recorder(Redaction())
+    recorder = Recorder(Redaction(), track_reads=core.settings.track_reads)
     max_bytes = core.settings.max_value_bytes
     after = After(registry, recorder, clock=core.clock, max_bytes=max_bytes, writer=short(core.engine.writer_id))
     after.queue = background(after)

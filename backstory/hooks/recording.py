@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
+from backstory.context import with_reads
 from backstory.domain.commits import Draft
 from backstory.domain.context import Author
 from backstory.domain.hooks import HOOK_EXECUTED, HOOK_FAILED, HookResult
@@ -23,33 +24,29 @@ _CONTINUE: Final = b'{"kind":"continue"}'
 class Recorder:
     """Makes the events of hooks' runs."""
 
-    def __init__(self, redaction: Redaction) -> None:
+    def __init__(self, redaction: Redaction, *, track_reads: bool) -> None:
         self._redaction = redaction
+        self._track_reads = track_reads
         self._known_clean: set[tuple[str, bytes]] = set()
 
     def drafts(self, executions: Sequence[Execution], author: Author) -> list[Draft]:
         """Return the events of these runs, each followed by what it did to its circuit."""
         made: list[Draft] = []
         for execution in executions:
-            stream = stream_of(execution.registration.name)
-            kind = HOOK_FAILED if execution.failed else HOOK_EXECUTED
-            correlation, causes, actor, _ = author
-            data = self._data(execution)
-            made.append(Draft(execution.event_id, stream, kind, data, None, None, correlation, causes, actor, None))
-            for transition in execution.transitions:
-                said = {"hook": execution.registration.name, "point": execution.subject.point, **transition.data}
-                made.append(
-                    Draft(
-                        new_id(),
-                        stream,
-                        f"circuit.{transition.name}",
-                        codec.encode_value(said),
-                        correlation=correlation,
-                        causes=execution.event_id,
-                        actor=actor,
-                    )
-                )
+            made.append(self._run(execution, author))
+            made.extend(_transitions(execution, author))
         return made
+
+    def _run(self, execution: Execution, author: Author) -> Draft:
+        correlation, causes, actor, _ = author
+        stream = stream_of(execution.registration.name)
+        kind = HOOK_FAILED if execution.failed else HOOK_EXECUTED
+        data = self._data(execution)
+        run = Draft(execution.event_id, stream, kind, data, None, None, correlation, causes, actor, None)
+        if not (self._track_reads and execution.steps):
+            return run
+        reads = [step["position"] for step in execution.steps if step["kind"] == "read" and "position" in step]
+        return with_reads(run, reads) if reads else run
 
     def _data(self, execution: Execution) -> bytes:
         """Return the data of a run's event: put together from parts that are encoded already."""
@@ -81,7 +78,7 @@ class Recorder:
     def _suspects(self, execution: Execution) -> bool:
         """Return whether anything that is recorded may be sensitive; what was looked at lately is not again."""
         subject, result = execution.subject, execution.result
-        field = "" if subject.key is None else subject.key.rpartition("/")[2]
+        field = _field(subject.key)
         if execution.steps or execution.error is not None or subject.metadata is not None or subject.tags:
             return True
         texts = (subject.stream, subject.key, subject.as_of, None if result is None else result.reason)
@@ -109,15 +106,40 @@ class Recorder:
         clean = self._redaction.redact(value)
         if key is not None:
             # The key of the state is a field's name as much as any inside its value.
-            field = key.rpartition("/")[2]
+            field = _field(key)
             clean = {**clean, "input": self._hidden(clean["input"], ("before", "after"), field)}
             clean = {**clean, "result": self._hidden(clean["result"], ("value",), field)}
-        return codec.encode_value(clean)
+        if (clean["result"] or {}).get("operations"):
+            operations = [self._hidden_operation(each) for each in clean["result"]["operations"]]
+            clean = {**clean, "result": {**clean["result"], "operations": operations}}
+        steps = [self._hidden(step, ("value",), _field(step.get("key"))) for step in clean["steps"]]
+        return codec.encode_value({**clean, "steps": steps})
+
+    def _hidden_operation(self, operation: list[Any]) -> list[Any]:
+        """Return a forked operation of which the value may be one of a field that is sensitive."""
+        verb, scope, key, *rest = operation
+        return [verb, scope, key, *(self._redaction.redact({_field(key): value})[_field(key)] for value in rest)]
 
     def _hidden(self, parts: Any, names: Sequence[str], field: str) -> Any:
         """Return parts of which some are values under a field's name, without what that makes sensitive."""
         hidden = {name: self._redaction.redact({field: parts[name]})[field] for name in names if name in (parts or ())}
         return {**parts, **hidden} if hidden else parts
+
+
+def _transitions(execution: Execution, author: Author) -> Iterator[Draft]:
+    """Return the events of what a run did to its hook's circuit: caused by it."""
+    name = execution.registration.name
+    for transition in execution.transitions:
+        said = {"hook": name, "point": execution.subject.point, **transition.data}
+        yield Draft(
+            new_id(),
+            stream_of(name),
+            f"circuit.{transition.name}",
+            codec.encode_value(said),
+            correlation=author.correlation,
+            causes=execution.event_id,
+            actor=author.actor,
+        )
 
 
 @lru_cache(maxsize=1024)
@@ -129,6 +151,11 @@ def stream_of(hook: str) -> str:
 @lru_cache(maxsize=4096)
 def _text(text: str) -> bytes:
     return codec.encode_value(text)
+
+
+def _field(key: str | None) -> str:
+    """Return the name that a key gives to its value: its last part."""
+    return "" if key is None else key.rpartition("/")[2]
 
 
 def _uuid_text(event_id: bytes) -> bytes:

@@ -17,6 +17,7 @@ from backstory.domain.patterns import any_match
 from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step, Stop, never
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.appending import Memory, append
+from backstory.infrastructure.codec import reads_of
 from backstory.infrastructure.programs import advance, drive
 from backstory.infrastructure.waiting import Signal
 
@@ -162,7 +163,7 @@ class MemoryEngine:
         self._streams.setdefault(at, []).append(row.position)
         peaks = self._peaks.setdefault(at, [])
         peaks.append(max(row.version, peaks[-1]) if peaks else row.version)
-        if row.causes is not None:
+        if row.causes is not None or row.extra is not None:
             self._link(row)
         if row.key is None:
             return
@@ -176,8 +177,12 @@ class MemoryEngine:
             self._state.get(at, {}).pop(row.key, None)
 
     def _link(self, row: StoredEvent) -> None:
-        for cause in dict.fromkeys(split_causes(row.causes)):
-            self._effects.setdefault(self._by_id[cause], []).append(row.position)
+        for cause in self._referred(row):
+            self._effects.setdefault(cause, []).append(row.position)
+
+    def _referred(self, row: StoredEvent) -> set[int]:
+        """Return the positions of an event's causes and of what it read."""
+        return {self._by_id[cause] for cause in split_causes(row.causes)}.union(reads_of(row.extra))
 
     # Reading
 
@@ -420,14 +425,13 @@ class MemoryEngine:
         """Build the index from causes to effects again."""
         self._effects.clear()
         for row in self._rows:
-            if row.causes is not None:
-                self._link(row)
+            self._link(row)
         return self._causes_info()
 
     @_locked
     def causes_amiss(self) -> list[int]:
         """Return the effects of which the index says something else than the events."""
-        named = {(self._by_id[cause], row.position) for row in self._rows for cause in split_causes(row.causes)}
+        named = {(cause, row.position) for row in self._rows for cause in self._referred(row)}
         indexed = {(cause, effect) for cause, effects in self._effects.items() for effect in effects}
         return sorted({effect for _, effect in named ^ indexed})
 

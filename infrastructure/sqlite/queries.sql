@@ -24,15 +24,18 @@ FROM json_each(:positions) p CROSS JOIN causes c WHERE c.cause = p.value AND c.e
 SELECT p.value FROM json_each(:positions) p WHERE EXISTS (SELECT 1 FROM causes c WHERE c.cause = p.value)
 
 -- name: named_causes
--- What the events say: each cause of each effect, once.
+-- What the events say: each cause of each effect, and what it read, once.
 WITH RECURSIVE named(effect, place) AS (
     SELECT position, 1 FROM events WHERE causes IS NOT NULL
     UNION ALL
     SELECT n.effect, n.place + 16 FROM named n CROSS JOIN events e
     WHERE e.position = n.effect AND n.place + 16 <= length(e.causes)
 )
-SELECT DISTINCT c.position AS cause, n.effect FROM named n CROSS JOIN events e CROSS JOIN events c
+SELECT c.position AS cause, n.effect FROM named n CROSS JOIN events e CROSS JOIN events c
 WHERE e.position = n.effect AND c.event_id = substr(e.causes, n.place, 16)
+UNION
+SELECT r.value, e.position FROM events e CROSS JOIN json_each(CAST(e.extra AS TEXT), '$.reads') r
+WHERE e.extra IS NOT NULL AND instr(e.extra, CAST('"reads":[' AS BLOB)) > 0
 
 -- name: insert_event
 INSERT INTO events (position, branch, stream, version, event_id, type, key, recorded_us, expires_us,
