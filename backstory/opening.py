@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from backstory.async_store import AsyncStateStore
 from backstory.core import Core
@@ -12,9 +12,12 @@ from backstory.domain.branches import MAIN_NAME, get_branch, lineage_of
 from backstory.domain.errors import ConfigError
 from backstory.domain.ports import Clock, Engine, Program
 from backstory.infrastructure.clock import SystemClock
-from backstory.infrastructure.configuration import Settings, settings_of
+from backstory.infrastructure.configuration import Settings, settings_of, table_of
 from backstory.runners import AsyncRunner, Runner
 from backstory.store import StateStore
+
+if TYPE_CHECKING:
+    from backstory.hooks.loading import LoadedHook
 
 HINT: Final = "Use memory://, sqlite:///file.db, sqlite:////absolute/file.db or postgresql://user@host/database."
 
@@ -32,12 +35,15 @@ def open(  # noqa: A001 - the contract's name and arguments
 ) -> StateStore:
     """Open a store and return it; a context manager. Creates what is missing, unless `create=False`.
 
-    `config` is a TOML file or a mapping, `settings` win over it: `docs/configuration.md` lists
-    them. Raises `ConfigError` for a URL or setting that is none, `StoreUnavailableError` for a
-    store that is not there or cannot be reached, `StoreVersionError` for one of a newer version,
+    `config` is a TOML file or a mapping, `settings` win over it: `docs/configuration.md` lists them.
+    The hooks that it names are imported and registered, unless the store is only read. Raises
+    `ConfigError` for a URL, setting or hook that is none, `StoreUnavailableError` for a store that
+    is not there or cannot be reached, `StoreVersionError` for one of a newer version,
     `NotFoundError` for an unknown branch.
     """
-    options = settings_of(config, settings)
+    table = table_of(config)
+    options = settings_of(table, settings)
+    hooks = [] if read_only else _hooks(table)
     clock = clock or SystemClock()
     engine = _observed(_engine(url, options, clock, create=create, read_only=read_only), options)
     runner = Runner(engine)
@@ -46,7 +52,14 @@ def open(  # noqa: A001 - the contract's name and arguments
     except BaseException:
         runner.close()
         raise
-    return StateStore(core, runner)
+    store = StateStore(core, runner)
+    try:
+        for hook in hooks:
+            hook.register(store.hooks.register)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 class _Opening:
@@ -109,7 +122,9 @@ async def _open_async(
     clock: Clock | None,
     settings: dict[str, Any],
 ) -> AsyncStateStore:
-    options = settings_of(config, settings)
+    table = table_of(config)
+    options = settings_of(table, settings)
+    hooks = [] if read_only else _hooks(table)
     clock = clock or SystemClock()
     engine = _observed(await _engine_async(url, options, clock, create=create, read_only=read_only), options)
     runner = AsyncRunner(engine)
@@ -118,7 +133,22 @@ async def _open_async(
     except BaseException:
         await runner.close()
         raise
-    return AsyncStateStore(core, runner)
+    store = AsyncStateStore(core, runner)
+    try:
+        for hook in hooks:
+            hook.register(store.hooks.register)
+    except BaseException:
+        await store.aclose()
+        raise
+    return store
+
+
+def _hooks(table: Mapping[str, Any]) -> list[LoadedHook]:
+    if table.get("hooks") is None:
+        return []
+    from backstory.hooks.loading import load_hooks
+
+    return load_hooks(table["hooks"])
 
 
 def _core(engine: Engine, branch: str | None, clock: Clock, actor: str | None, options: Settings) -> Program[Core]:

@@ -17,6 +17,8 @@ from backstory.domain.errors import ConfigError
 PREFIX: Final = "BACKSTORY_"
 #: Variables that other parts read.
 OTHERS: Final = frozenset({"STORE", "ACTOR", "TEST_POSTGRES"})
+#: What a configuration holds beside settings: two for the command line, and a table for `backstory.hooks.loading`.
+_NO_SETTINGS: Final = frozenset({"store", "actor", "hooks"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +78,23 @@ def settings_of(
     *,
     environment: Mapping[str, str] = os.environ,
 ) -> Settings:
-    """Return the settings of all sources; raises `ConfigError` that names the key."""
+    """Return the settings of all sources, without what others read; raises `ConfigError` that names the key."""
     from_environment = _environment(environment)
-    if config is None and not given and not from_environment:
+    if not config and not given and not from_environment:
         return _DEFAULTS
     merged: dict[str, Any] = {}
-    merged.update(_checked(_file(config), "the configuration"))
+    plain = {name: value for name, value in table_of(config).items() if name not in _NO_SETTINGS}
+    merged.update(_checked(plain, "the configuration"))
     merged.update(_checked(from_environment, "the environment"))
     merged.update(_checked(given, "the arguments"))
     return Settings(**merged)
 
 
-def _file(config: str | Path | Mapping[str, Any] | None) -> Mapping[str, Any]:
+def table_of(config: str | Path | Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return a configuration as a mapping, read from its file if it is one; raises `ConfigError`."""
     if config is None:
         return {}
-    table = config if isinstance(config, Mapping) else load_toml(config)
-    return {name: value for name, value in table.items() if name not in {"store", "actor"}}
+    return config if isinstance(config, Mapping) else load_toml(config)
 
 
 def load_toml(path: str | Path) -> dict[str, Any]:

@@ -205,7 +205,7 @@ def _cut_by_count(core: Core, stream: str, count: int, past: Compacted, settled:
         query = LogQuery(core.lineage, settled, until, stream, RUNS, limit=min(count + 1, _PAGE), reverse=True)
         rows = yield from core.engine.page(query)
         if not rows:
-            return settled
+            return 0
         out = yield from left_out(core, rows, {stream: past})
         for row in rows:
             if row.position not in out:

@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 import backstory
 from backstory.domain.errors import InvalidScopeError, InvalidValueError, NotFoundError, ReadOnlyError
 from backstory.domain.hooks import HookResult
+from backstory.hooks import retention
 from backstory.hooks.history import HookExecution
 from backstory.hooks.retention import Retention, RetentionReport
+from backstory.infrastructure.clock import new_id
 from backstory.testing.clock import ManualClock
 from tests.support.recorded_runs import Run, record
 
@@ -404,12 +406,46 @@ def test_a_store_that_only_reads_can_count_and_not_compact(sqlite_url: str) -> N
 
 def test_failed_runs_stay_until_they_are_told_to_go(store: Any) -> None:
     record(store, Run(result=None), Run(), Run(result=None), Run())
+    counts = list(store.hooks.stats())
 
     assert RetentionReport(1, 2, {"check": 1}) == store.hooks.compact(Retention(max_count=1))
     assert [1, 3, 4] == places(store.hooks.history())
+    assert RetentionReport(0, 0, {}) == store.hooks.compact(Retention(max_count=1))
     assert RetentionReport(2, 0, {"check": 2}) == store.hooks.compact(Retention(max_count=1, keep_failed=False))
     assert [4] == places(store.hooks.history())
     assert [1, 2, 3, 4] == places(store.hooks.history(compacted=True))
+    assert counts == list(store.hooks.stats())
+
+
+def test_what_one_policy_left_out_another_does_not_bring_back(store: Any) -> None:
+    failed = {1, 2, 4, 9}
+    record(store, *(Run(result=None if number in failed else HookResult.CONTINUE) for number in range(1, 13)))
+    counts = list(store.hooks.stats())
+
+    store.hooks.compact(Retention(max_count=0))
+    assert sorted(failed) == places(store.hooks.history())
+    assert RetentionReport(2, 0, {"check": 2}) == store.hooks.compact(Retention(max_count=2, keep_failed=False))
+    assert [4, 9] == places(store.hooks.history())
+    assert 0 == store.hooks.compact(Retention(max_count=50)).left_out
+    assert [4, 9] == places(store.hooks.history())
+    assert counts == list(store.hooks.stats())
+
+
+def test_of_two_compactions_at_once_the_later_goes_on_from_the_earlier(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(store, *(Run() for _ in range(5)))
+
+    def another_is_faster() -> bytes:
+        monkeypatch.setattr(retention, "new_id", new_id)
+        assert 5 == store.hooks.compact(Retention(max_count=0)).left_out
+        return new_id()
+
+    monkeypatch.setattr(retention, "new_id", another_is_faster)
+
+    assert 0 == store.hooks.compact(Retention(max_count=3)).left_out
+    assert [] == places(store.hooks.history())
+    assert 5 == store.hooks.stats()[0].runs
 
 
 def test_a_run_that_is_named_as_a_cause_after_it_was_left_out_is_listed_again(store: Any) -> None:
