@@ -196,9 +196,7 @@ class Decisions:
 
         def decide(view: View) -> Decision:
             current = self.value_of(view.key(*at), view.now_us)
-            current = 0 if current is MISSING else current
-            _check_number(current, at[1])
-            total = _add(current, by, at[1])
+            total = add(0 if current is MISSING else current, by, at[1])
             encoded = self.encode(total, scope=at[0], key=at[1])
             draft = self.set_draft(at, encoded, author=author, op="increment", extra={"by": by})
             return Decision((draft,), result=total)
@@ -363,7 +361,9 @@ def _check_number(value: object, path: str) -> None:
         )
 
 
-def _add(current: Any, by: Any, path: str) -> Any:
+def add(current: Any, by: Any, path: str) -> Any:
+    """Return a sum, exact where it is of decimals; raises `InvalidValueError` for what is no number."""
+    _check_number(current, path)
     try:
         if not isinstance(current, Decimal) and not isinstance(by, Decimal):
             return current + by
@@ -373,4 +373,4 @@ def _add(current: Any, by: Any, path: str) -> Any:
         raise InvalidValueError(path, rule=f"cannot be added to: {error}", hint="Add numbers of one kind.") from error
 
 
-__all__ = ["Decisions", "Intent", "NewEvent", "check_key_version", "check_version", "foreign_draft"]
+__all__ = ["Decisions", "Intent", "NewEvent", "add", "check_key_version", "check_version", "foreign_draft"]

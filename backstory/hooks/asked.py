@@ -6,20 +6,22 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, NoReturn
+from uuid import UUID
 
 from backstory.context import hooks_in
-from backstory.domain.commits import Commit, Draft
+from backstory.domain.commits import Commit, Draft, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
-from backstory.domain.errors import HookCancelledError, HookError
-from backstory.domain.events import MISSING
+from backstory.domain.errors import ConflictError, HookCancelledError, HookError, NotFoundError
+from backstory.domain.events import MISSING, StoredEvent
 from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Clock, Here, Program
 from backstory.hooks.after import After, Item
 from backstory.hooks.calling import pause
 from backstory.hooks.chain import Chain, Ended
-from backstory.hooks.plan import Plan, Planner, Stopped, outside, subject_of
+from backstory.hooks.plan import Plan, Planner, Stopped, Target, outside, subject_of
 from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
 from backstory.hooks.run_context import Subject
@@ -37,21 +39,21 @@ class Answers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, str], tuple[int, bytes]] = OrderedDict()
 
-    def get(self, key: str) -> bytes | None:
-        """Return what is kept and still good, or None."""
+    def get(self, branch: int, key: str) -> bytes | None:
+        """Return what is kept of a branch and still good, or None."""
         with self._lock:
-            found = self._kept.get(key)
+            found = self._kept.get((branch, key))
             if found is None or found[0] <= self._clock.now_us():
                 return None
             return found[1]
 
-    def keep(self, key: str, answer: bytes, ttl_s: float) -> None:
+    def keep(self, branch: int, key: str, answer: bytes, ttl_s: float) -> None:
         """Keep an answer for so many seconds."""
         with self._lock:
-            self._kept[key] = (self._clock.now_us() + int(ttl_s * 1_000_000), answer)
-            self._kept.move_to_end(key)
+            self._kept[branch, key] = (self._clock.now_us() + int(ttl_s * 1_000_000), answer)
+            self._kept.move_to_end((branch, key))
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
 
@@ -112,7 +114,7 @@ class Asked:
         subject, author = yield from self._subject(session, "before_state_read", operation, given)
         subject = subject._replace(stream=stream, key=key, as_of=_text_of(as_of))
         work = _Work(self, session, author)
-        cache, answered = None, subject
+        answered, cache = subject, None
         while True:
             ended = yield from work.run(before, "read", subject)
             if ended.stop is None:
@@ -127,10 +129,11 @@ class Asked:
                 break
             subject = yield from work.again(ended, subject)
         answer = ended.subject.after
-        if cache is not None and answer is not None:
-            self._answers.keep(*cache[:1], answer, cache[1])
+        if cache is not None and answered.after is not None and work.own:
+            # What was found, not what the hooks behind it made of it: they run for a kept answer too.
+            self._answers.keep(work.home.branch, cache[0], answered.after, cache[1])
         yield from work.record()
-        later = [each for each in behind if each.background and each.fits(stream, key)]
+        later = [each for each in behind if each.background and each.fits(answered.stream, answered.key)]
         if later:
             yield from self._after.put([Item(work.home, tuple(later), None, answered, author)])
         return MISSING if answer is None else codec.decode_value(answer)
@@ -161,17 +164,22 @@ class Asked:
         """Return what the chain is about, and the context that its runs are recorded in."""
         own = new_id()
         correlation = author.correlation
-        if correlation is None and author.causes is not None:
-            root = yield from session.state.reader.event(author.causes[:16])
-            if root is not None:
-                correlation = root.correlation or b"u" + root.event_id
+        find = session.event if isinstance(session, TransactionSession) else session.state.reader.event
+        root = yield from known(find, author.causes)
+        if correlation is None and root is not None:
+            correlation = root.correlation or b"u" + root.event_id
         author = author._replace(correlation=correlation or b"u" + own)
         subject = subject_of(point, operation, own, None, None, before=None, after=None, author=author)
         return subject, author
 
-    def chain(self, plan: Plan, author: Author) -> Chain:
-        """Return the chain of an asking operation; a redirected read has no value before it."""
-        return Chain(self._clock, self._max_bytes, plan.find, author, kept=self._answers.get)
+    def chain(self, plan: Plan, author: Author, branch: int | None) -> Chain:
+        """Return the chain of an asking operation; a redirected read has no value before it.
+
+        Answers are kept for a branch. A transaction, of none, neither takes nor leaves any: it reads its own writes,
+        which nobody else may ever see.
+        """
+        kept = None if branch is None else partial(self._answers.get, branch)
+        return Chain(self._clock, self._max_bytes, plan.find, author, kept=kept)
 
     def drafts(self, ended: Ended, author: Author) -> list[Draft]:
         """Return the events of a chain's runs."""
@@ -191,20 +199,24 @@ class _Work:
         self._session = session
         self._author = author
         self.home = session if isinstance(session, DirectSession) else session.home
-        self._own = isinstance(session, DirectSession)
+        self.own = isinstance(session, DirectSession)
         self._tx = session.transaction() if isinstance(session, DirectSession) else session
-        self._plan = Plan(self._tx, author, {})
+        self._ids: dict[Target, bytes] = {}
+        self._plan = Plan(self._tx, author, self._ids)
+        self._forks: list[Ended] = []
         self._attempt = 1
 
     def run(self, registrations: Sequence[Any], stage: Any, subject: Subject) -> Program[Ended]:
         """Run a chain and plan its events."""
-        ended = yield from self._asked.chain(self._plan, self._author).run(registrations, stage, subject)
+        chain = self._asked.chain(self._plan, self._author, self.home.branch if self.own else None)
+        ended = yield from chain.run(registrations, stage, subject)
         self._plan.record(self._asked.drafts(ended, self._author))
-        if ended.stop is None:
+        if ended.stop is None and ended.forks:
+            self._forks.append(ended)
             try:
                 yield from self._asked.join(self._plan, ended, self._author)
             except Stopped as stopped:
-                yield from self._refused(stopped.ended)
+                return stopped.ended
         return ended
 
     def again(self, ended: Ended, subject: Subject) -> Program[Subject]:
@@ -213,14 +225,19 @@ class _Work:
         if ended.stop == "again" and result is not None and self._attempt < (result.max_attempts or 1):
             yield pause(result.delay_s or 0.0)
             self._attempt += 1
-            runs = self._plan.runs
-            if self._own:
-                self._tx = self.home.transaction()
-            self._plan = Plan(self._tx, self._author, {})
-            self._plan.record(runs)
+            self._forks = []
+            self._anew()
             return subject._replace(attempt=self._attempt)
         yield from self._refused(ended)
         return subject
+
+    def _anew(self) -> None:
+        """Plan from the beginning, with what has run so far."""
+        runs = self._plan.runs
+        if self.own:
+            self._tx = self.home.transaction()
+        self._plan = Plan(self._tx, self._author, self._ids, self._attempt)
+        self._plan.record(runs)
 
     def _refused(self, ended: Ended) -> Program[None]:
         runs = [outside(draft, self._tx) for draft in self._plan.runs]
@@ -231,12 +248,39 @@ class _Work:
         """Write what ran, and what was wanted beside, as one commit or as a part of the transaction."""
         if not self._plan.drafts:
             return
-        if self._own and len(self._plan.drafts) == len(self._plan.runs):
+        if not self.own:
+            yield from self._tx.perform_plain(Intent(tuple(self._plan.drafts)), self._author)
+            return
+        if len(self._plan.drafts) == len(self._plan.runs):
             yield from append(Commit(self.home.branch, self._plan.drafts))
             return
-        yield from self._tx.perform_plain(Intent(tuple(self._plan.drafts)), self._author)
-        if self._own:
-            yield from self._tx.commit()
+        while True:
+            try:
+                yield from self._tx.conclude(self._plan.drafts)
+            except ConflictError:
+                yield from self._replan()
+            else:
+                return
+
+    def _replan(self) -> Program[None]:
+        """Plan what is wanted beside once more, on what has changed meanwhile; the hooks that want it have run."""
+        self._anew()
+        try:
+            for ended in self._forks:
+                yield from self._asked.join(self._plan, ended, self._author)
+        except Stopped as stopped:
+            yield from self._refused(stopped.ended)
+
+
+def known(find: Callable[[bytes], Program[StoredEvent | None]], causes: bytes | None) -> Program[StoredEvent | None]:
+    """Return the first of some causes; raises `NotFoundError` where one is unknown, before any hook runs for it."""
+    first = None
+    for cause in split_causes(causes):
+        event = yield from find(cause)
+        if event is None:
+            raise NotFoundError("event", UUID(bytes=cause), hint="A cause must be an event of this log.")
+        first = first or event
+    return first
 
 
 def _text_of(as_of: object) -> str | None:

@@ -24,6 +24,10 @@ from backstory.domain.ports import CallOut, Clock, Program
 from backstory.hooks.run_context import HookContext, Subject, World
 
 Finder = Callable[[str, str], Program[tuple[Any, int | None]]]
+Waiting = Callable[[Coroutine[Any, Any, Any]], Any]
+#: What a hook may raise and the caller goes on.
+_FAILURES: Final = (Exception, SystemExit, GeneratorExit, asyncio.CancelledError)
+_ALIVE_S: Final = 1.0
 _NS_PER_US: Final = 1000
 
 
@@ -60,41 +64,44 @@ class Invocation:
         self._find = find
         self.steps: list[dict[str, Any]] = []
 
-    def _context(self, find: Callable[[str, str], Any]) -> HookContext:
-        context = HookContext(self._name, self._subject, World(self._clock, find), asynchronous=self._asynchronous)
+    def _context(self, find: Callable[[str, str], Any], wait: Waiting) -> HookContext:
+        world = World(self._clock, find)
+        context = HookContext(self._name, self._subject, world, asynchronous=self._asynchronous, wait=wait)
         self.steps = context.steps
         return context
 
     # For a blocking caller
 
     def blocking(self, runner: Any) -> Answer:
-        """Call the hook; return what came of it, never raising what the hook raised."""
+        """Call the hook; return what came of it. Raises only what is to end the caller too: an interrupt."""
         started = time.perf_counter_ns()
         if self._asynchronous:
 
             async def later(scope: str, key: str) -> Any:
                 return await asyncio.to_thread(runner.run, self._find(scope, key))
 
-            context = self._context(later)
-            value, error = own_loop().run(lambda: self._awaited(context), self._timeout_s)
+            context = self._context(later, _waited)
         else:
-            context = self._context(lambda scope, key: runner.run(self._find(scope, key)))
-            if self._timeout_s is None:
-                value, error = self._called(context)
+            context = self._context(lambda scope, key: runner.run(self._find(scope, key)), _waited)
+        try:
+            if self._asynchronous:
+                value, error = own_loop().run(lambda: self._awaited(context), self._timeout_s)
+            elif self._timeout_s is None:
+                value, error = self._called(context, _waited)
             else:
-                value, error = _beside.run(lambda: self._called(context), self._timeout_s)
-        context.end()
-        self._freeze()
-        return Answer(value, error, (time.perf_counter_ns() - started) // _NS_PER_US)
+                value, error = _beside.run(lambda: self._called(context, _waited), self._timeout_s)
+        finally:
+            context.end()
+        return self._answer(value, error, started)
 
-    def _called(self, context: HookContext) -> tuple[Any, BaseException | None]:
+    def _called(self, context: HookContext, wait: Waiting) -> tuple[Any, BaseException | None]:
         """Call a sync hook in this thread; what it answers may turn out to be awaitable."""
         with inside_hook(self._name, self._author):
             try:
                 value = self._hook(context)
                 if inspect.isawaitable(value):
-                    value = asyncio.run(_finished(value))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a hook may raise anything; it is recorded
+                    value = wait(_finished(value))
+            except BaseException as error:  # noqa: BLE001 - a hook may raise anything; it is judged in the end
                 return None, error
         return value, None
 
@@ -103,37 +110,51 @@ class Invocation:
     async def awaiting(self, runner: Any) -> Answer:
         """Do as `blocking` without blocking the event loop."""
         started = time.perf_counter_ns()
+        loop = asyncio.get_running_loop()
+
+        def wait(coroutine: Coroutine[Any, Any, Any]) -> Any:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
         if self._asynchronous:
-            context = self._context(lambda scope, key: runner.run(self._find(scope, key)))
+            context = self._context(lambda scope, key: runner.run(self._find(scope, key)), wait)
             task = asyncio.ensure_future(self._awaited(context))
         else:
-            loop = asyncio.get_running_loop()
-
-            def at_once(scope: str, key: str) -> Any:
-                return asyncio.run_coroutine_threadsafe(runner.run(self._find(scope, key)), loop).result()
-
-            context = self._context(at_once)
-            task = asyncio.ensure_future(_beside.run_async(lambda: self._called(context)))
+            context = self._context(lambda scope, key: wait(runner.run(self._find(scope, key))), wait)
+            task = asyncio.ensure_future(_beside.run_async(lambda: self._called(context, wait)))
         try:
             done, _ = await asyncio.wait((task,), timeout=self._timeout_s)
+            if not done:
+                task.cancel()  # and never waited for: it may not heed this
+                task.add_done_callback(_heard)
+            value, error = _outcome(task) if done else (None, late(self._timeout_s))
         except asyncio.CancelledError:
             task.cancel()
+            task.add_done_callback(_heard)
             raise
-        if not done:
-            task.cancel()  # and never waited for: it may not heed this
-        value, error = _outcome(task) if done else (None, late(self._timeout_s))
-        context.end()
-        self._freeze()
-        return Answer(value, error, (time.perf_counter_ns() - started) // _NS_PER_US)
+        finally:
+            context.end()
+        return self._answer(value, error, started)
 
-    async def _awaited(self, context: HookContext) -> tuple[Any, None]:
+    async def _awaited(self, context: HookContext) -> tuple[Any, BaseException | None]:
         with inside_hook(self._name, self._author):
-            value = self._hook(context)
-            return (await value if inspect.isawaitable(value) else value), None
+            try:
+                value = self._hook(context)
+                return (await value if inspect.isawaitable(value) else value), None
+            except asyncio.CancelledError:
+                raise
+            except BaseException as error:  # noqa: BLE001 - it would end the event loop, not only the hook
+                return None, error
 
-    def _freeze(self) -> None:
-        """Keep the steps as they are: a hook that was left behind may still hold their list."""
+    def _answer(self, value: Any, error: BaseException | None, started: int) -> Answer:
+        """Return what came of it, with the steps as they are now: a hook that was left behind still holds their list.
+
+        A hook cannot end the program it runs in, nor the task: `SystemExit` and the like are its failure. What is
+        meant for the program, such as an interrupt, is raised.
+        """
+        if error is not None and not isinstance(error, _FAILURES):
+            raise error
         self.steps = [dict(step) for step in self.steps]
+        return Answer(value, error, (time.perf_counter_ns() - started) // _NS_PER_US)
 
 
 def pause(delay_s: float) -> CallOut:
@@ -150,15 +171,33 @@ async def _finished(value: Awaitable[Any]) -> Any:
     return await value
 
 
-def _outcome(task: asyncio.Future[tuple[Any, None]]) -> tuple[Any, BaseException | None]:
+def _waited(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Return what a coroutine comes to, for a sync hook of a blocking caller: its thread may have a loop already."""
+    value, error = own_loop().run(lambda: _outcome_of(coroutine), None)
+    if error is not None:
+        raise error
+    return value
+
+
+async def _outcome_of(coroutine: Coroutine[Any, Any, Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return await coroutine, None
+    except asyncio.CancelledError:
+        raise
+    except BaseException as error:  # noqa: BLE001 - told to who waits
+        return None, error
+
+
+def _outcome(task: asyncio.Future[tuple[Any, BaseException | None]]) -> tuple[Any, BaseException | None]:
     if task.cancelled():
         return None, HookError("the hook cancelled itself", hint="Let an async hook return instead.")
-    error = task.exception()
-    if error is not None:
-        if not isinstance(error, Exception):
-            raise error
-        return None, error
     return task.result()
+
+
+def _heard(task: asyncio.Future[Any]) -> None:
+    """Take note of what became of a call that was left behind, so that nobody is told that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 class _Slot:
@@ -236,12 +275,21 @@ class OwnLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="backstory-hook-loop", daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="backstory-hook-loop", daemon=True)
+        self._thread.start()
+        self._inner: OwnLoop | None = None
+        #: Whether something holds it up that does not let go.
+        self.stuck = False
 
     def run(
         self, work: Callable[[], Coroutine[Any, Any, Any]], timeout_s: float | None
     ) -> tuple[Any, BaseException | None]:
         """Return (what the work returns, None) or (None, the error), TimeoutError where its time is up."""
+        if threading.current_thread() is self._thread:
+            # An async hook that uses the blocking store: what that awaits cannot run on the loop that it holds up.
+            if self._inner is None or self._inner.stuck:
+                self._inner = OwnLoop()
+            return self._inner.run(work, timeout_s)
         context = contextvars.copy_context()
         bell = threading.Lock()
         bell.acquire()
@@ -254,9 +302,21 @@ class OwnLoop:
 
         self._loop.call_soon_threadsafe(start)
         if not bell.acquire(timeout=-1 if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX)):
-            self._loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+            self._leave(tasks)
             return None, late(timeout_s)
         return _outcome(tasks[0])
+
+    def _leave(self, tasks: list[asyncio.Task[Any]]) -> None:
+        """Cancel a call whose time is up; see whether the loop still turns."""
+        turned = threading.Event()
+
+        def cancel() -> None:
+            for task in tasks:
+                task.cancel()
+            turned.set()
+
+        self._loop.call_soon_threadsafe(cancel)
+        self.stuck = not turned.wait(_ALIVE_S)
 
 
 _own_loop: OwnLoop | None = None
@@ -274,9 +334,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def own_loop() -> OwnLoop:
-    """Return this process's loop for async hooks, made at the first use."""
+    """Return this process's loop for async hooks, made at the first use, and anew where a hook holds it up for ever."""
     global _own_loop  # noqa: PLW0603 - one loop a process
     with _own_loop_lock:
-        if _own_loop is None:
+        if _own_loop is None or _own_loop.stuck:
             _own_loop = OwnLoop()
         return _own_loop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from backstory.domain.breaker import Admission, Transition
 from backstory.domain.context import Author
@@ -15,12 +15,13 @@ from backstory.domain.ports import CallOut, Clock, Program
 from backstory.hooks.calling import Answer, Finder, Invocation
 from backstory.hooks.registry import Registration
 from backstory.hooks.run_context import Subject
+from backstory.hooks.telling import described, told
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 
-Before = Callable[[str, str], Program[bytes | None]]
+Before = Callable[[str, str | None], Program[bytes | None]]
 Kept = Callable[[str], bytes | None]
-_LONGEST_ERROR: Final = 2000
+Rebase = Callable[[bytes | None], bytes]
 
 
 @dataclass(slots=True)
@@ -62,7 +63,11 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """The hooks of a point, and where they take things from. `before` reads a value; `kept` a cached answer."""
+    """The hooks of a point, and where they take things from.
+
+    `before` reads a value, or for key None the keys of a scope; `kept` a cached answer. `rebase` says what an
+    operation that goes by the value before writes where that is another.
+    """
 
     clock: Clock
     max_bytes: int
@@ -70,6 +75,7 @@ class Chain:
     author: Author
     before: Before | None = None
     kept: Kept | None = None
+    rebase: Rebase | None = None
 
     def run(self, registrations: Sequence[Registration], stage: Stage, subject: Subject) -> Program[Ended]:
         """Run the hooks in their order: each once at most, where the operation goes by then."""
@@ -83,9 +89,19 @@ class Chain:
                 if registration.required:
                     ended.stop, ended.by = "required", execution
                     break
-            elif (yield from self._heed(execution, stage, ended)):
+            elif (yield from self._heeded(execution, stage, ended)):
                 break
         return ended
+
+    def _heeded(self, execution: Execution, stage: Stage, ended: Ended) -> Program[bool]:
+        """Do what an answer wants; where that cannot be done the answer is a failure."""
+        try:
+            return (yield from self._heed(execution, stage, ended))
+        except InvalidValueError as error:
+            execution.result, execution.error = None, told(error)
+        if execution.registration.required:
+            ended.stop, ended.by = "required", execution
+        return execution.registration.required
 
     def execute(self, registration: Registration, stage: Stage, subject: Subject) -> Program[Execution]:
         """Run one hook, unless its circuit is open; return what came of it."""
@@ -138,13 +154,13 @@ class Chain:
     def _judge(self, execution: Execution, answer: Answer, stage: Stage) -> None:
         """Take an answer that the table knows at this stage, and that can be stored; anything else is a failure."""
         if answer.error is not None:
-            execution.error = _said(answer.error)
+            execution.error = told(answer.error)
             return
         result = HookResult.CONTINUE if answer.value is None else answer.value
         try:
             if not isinstance(result, HookResult):
                 raise InvalidValueError(
-                    "result", rule=f"is nonsense: {_shown(result)}", hint="Return a HookResult, or None."
+                    "result", rule=f"is nonsense: {described(result)}", hint="Return a HookResult, or None."
                 )
             effect_of(result, stage)
             if result.value is not MISSING:
@@ -153,7 +169,7 @@ class Chain:
                 if each[0] == "set":
                     codec.encode_value(each[3], max_bytes=self.max_bytes)
         except BackstoryError as error:
-            execution.error = _said(error)
+            execution.error = told(error)
         else:
             execution.result = result
 
@@ -186,13 +202,16 @@ class Chain:
     def _take_target(self, execution: Execution, result: HookResult, ended: Ended) -> Program[None]:
         subject = ended.subject
         stream = str(result.scope)
-        key = subject.key if result.key is None or subject.key is None else result.key
+        key = subject.key if result.key is None else result.key
         if (stream, key) == (subject.stream, subject.key):
             return
         before = None
         if self.before is not None:
-            before = yield from self.before(stream, key or "")
-        ended.subject = subject._replace(stream=stream, key=key, before=before)
+            before = yield from self.before(stream, key)
+        after = subject.after
+        if self.rebase is not None and not ended.revalued:
+            after = self.rebase(before)
+        ended.subject = subject._replace(stream=stream, key=key, before=before, after=after)
         ended.changed.append(execution.event_id)
         ended.moved = True
 
@@ -211,15 +230,3 @@ class Chain:
 
 def _unequal(old: bytes, new: bytes) -> bool:
     return old != new and codec.canonical(codec.decode_value(old)) != codec.canonical(codec.decode_value(new))
-
-
-def _said(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error}"[:_LONGEST_ERROR]
-    return text.encode("utf-8", "replace").decode()
-
-
-def _shown(value: object) -> str:
-    try:
-        return f"{type(value).__name__} {value!r}"[:200]
-    except Exception:  # noqa: BLE001 - a repr may raise anything
-        return type(value).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -9,12 +10,12 @@ from typing import Any, Final
 from backstory.context import hooks_in
 from backstory.domain.commits import Draft, split_causes
 from backstory.domain.context import Author
-from backstory.domain.decisions import Decisions
+from backstory.domain.decisions import Decisions, add
 from backstory.domain.events import MISSING, from_micros
 from backstory.domain.hooks import Operation, Stage
 from backstory.domain.ports import Clock, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
-from backstory.hooks.chain import Chain, Ended, Execution
+from backstory.hooks.chain import Chain, Ended, Execution, Rebase
 from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
 from backstory.hooks.run_context import Subject
@@ -23,8 +24,12 @@ from backstory.sessions import TransactionSession
 
 VERBS: Final[dict[str, Stage]] = {STATE_SET: "write", STATE_DELETED: "delete", SCOPE_CLEARED: "clear"}
 _NOTHING: Final[dict[str, Any]] = {}
-#: What came about by these no longer did so once a hook changed the value, or its place.
+#: What came about by these no longer did so once a hook changed the value.
 _RELATIVE: Final = frozenset({"increment", "copy", "move"})
+
+
+#: Type, stream and key of a write, and the how manieth of these in its plan.
+Target = tuple[str, str, str | None, int]
 
 
 class Stopped(Exception):  # noqa: N818 - no error of the store's: it becomes one, or another attempt
@@ -41,13 +46,20 @@ class Plan:
 
     tx: TransactionSession
     author: Author
-    operation_ids: dict[tuple[str, str, str | None], bytes]
+    operation_ids: dict[Target, bytes]
     attempt: int = 1
     drafts: list[Draft] = field(default_factory=list)
     runs: list[Draft] = field(default_factory=list)
     primary: list[int] = field(default_factory=list)
     dropped: int = 0
     _held: dict[tuple[str, str], bytes | None] = field(default_factory=dict)
+    _seen: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
+
+    def same(self, draft: Draft) -> Draft:
+        """Give a write that is planned again the id that it had before: all its hooks' runs are about the same one."""
+        at = (draft.type, draft.stream, draft.key)
+        self._seen[at] += 1
+        return draft._replace(event_id=self.operation_ids.setdefault((*at, self._seen[at]), draft.event_id))
 
     def put(self, draft: Draft) -> None:
         """Write this too."""
@@ -77,8 +89,10 @@ class Plan:
                 correlation = root.correlation or b"u" + root.event_id
         return correlation or b"u" + draft.event_id
 
-    def before(self, stream: str, key: str) -> Program[bytes | None]:
-        """Return the value that a key holds when what is planned so far is done."""
+    def before(self, stream: str, key: str | None) -> Program[bytes | None]:
+        """Return the value that a key holds when what is planned so far is done; without a key, the scope's keys."""
+        if key is None:
+            return codec.encode_value((yield from self.tx.keys_of(stream)))
         if (stream, key) in self._held:
             return self._held[stream, key]
         head, now_us = yield from self.tx.head_of(stream, key)
@@ -117,10 +131,11 @@ class Planner:
         if verb is None or not any(each.fits(draft.stream, draft.key) for each in registrations):
             self._keep(plan, draft, primary=primary)
             return
-        draft = _with_old_id(plan, draft)
+        draft = plan.same(draft)
         author = yield from self._author(plan, draft)
         subject = yield from self._subject(plan, draft, author)
-        chain = Chain(self._clock, self._max_bytes, plan.find, author, before=plan.before)
+        rebase = self._rebase(draft) if subject.operation == "increment" else None
+        chain = Chain(self._clock, self._max_bytes, plan.find, author, before=plan.before, rebase=rebase)
         ended = yield from chain.run(registrations, verb, subject)
         plan.record(self._recorder.drafts(ended.executions, author))
         if ended.stop is not None:
@@ -184,6 +199,16 @@ class Planner:
             attempt=plan.attempt,
         )
 
+    def _rebase(self, draft: Draft) -> Rebase:
+        """Return what an increment comes to, by the value that it adds to."""
+        by = codec.decode_value(draft.data)["by"]
+
+        def rebased(before: bytes | None) -> bytes:
+            total = add(0 if before is None else codec.decode_value(before), by, "redirect")
+            return codec.encode_value(total, max_bytes=self._max_bytes)
+
+        return rebased
+
     def _changed(self, plan: Plan, draft: Draft, ended: Ended, author: Author) -> Program[Draft | None]:
         """Return the write as the hooks have it; None where there is nothing left to do."""
         if not ended.changed:
@@ -203,7 +228,7 @@ class Planner:
     def _revalued(self, draft: Draft, value: bytes, ended: Ended) -> Draft:
         data = codec.decode_value(draft.data)
         op = data["op"]
-        if op not in _RELATIVE or (op != "increment" and not ended.revalued):
+        if op not in _RELATIVE or not ended.revalued:
             extra = {name: part for name, part in data.items() if name not in {"value", "op"}}
         else:
             op, extra = "set", {}
@@ -211,12 +236,6 @@ class Planner:
                 extra["expires_at"] = from_micros(draft.expires_us)
             draft = draft._replace(source=0)
         return draft._replace(data=codec.encode_set(value, op, extra))
-
-
-def _with_old_id(plan: Plan, draft: Draft) -> Draft:
-    """Give a write that is tried again the id that it had before: all its hooks' runs are about the same one."""
-    at = (draft.type, draft.stream, draft.key)
-    return draft._replace(event_id=plan.operation_ids.setdefault(at, draft.event_id))
 
 
 def subject_of(
@@ -260,4 +279,4 @@ def outside(draft: Draft, tx: TransactionSession) -> Draft:
     return draft._replace(causes=b"".join(left) or None)
 
 
-__all__ = ["VERBS", "Plan", "Planner", "Stopped", "outside", "subject_of"]
+__all__ = ["VERBS", "Plan", "Planner", "Stopped", "Target", "outside", "subject_of"]

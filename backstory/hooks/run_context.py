@@ -262,12 +262,12 @@ class HookContext:
         self.steps.append(step)
         try:
             answer = self._outside.call(name, fn, args, named)
-        except Exception as error:
+            if not inspect.isawaitable(answer):
+                step["value"] = _storable(answer, name)
+                return answer
+        except (Exception, SystemExit) as error:
             step["error"] = told(error)
             raise
-        if not inspect.isawaitable(answer):
-            step["value"] = _storable(answer, name)
-            return answer
         later = _noted(answer, step, name)
         return later if self.asynchronous else self._wait(later)
 
@@ -311,10 +311,10 @@ def _storable(value: Any, name: str) -> Any:
 async def _noted(answer: Awaitable[Any], step: dict[str, Any], name: str) -> Any:
     try:
         found = await answer
-    except Exception as error:
+        step["value"] = _storable(found, name)
+    except (Exception, SystemExit) as error:
         step["error"] = told(error)
         raise
-    step["value"] = _storable(found, name)
     return found
 
 
