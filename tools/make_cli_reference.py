@@ -27,12 +27,13 @@ time with a zone, or an event id.
 
 `--json` prints JSON, whose form is [a contract](json.md). Errors are one line on standard error. Colours and progress
 bars appear on a terminal only, and not with `--no-color` or `NO_COLOR`. `--install-completion` teaches your shell the
-commands.
+commands. Commands that write run the [hooks of `backstory.toml`](configuration.md#hooks), and end when those in the
+background have run.
 
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | the answer is no: an absent key, an unknown name, an import with errors |
+| 1 | the answer is no: an absent key, an unknown name, a write that a hook refuses, an import with errors |
 | 2 | usage: also an invalid scope, key, value, point or setting, and a file that cannot be read or written |
 | 3 | conflict: not at the expected version, or the name is taken |
 | 4 | denied, or the store may only be read |

@@ -21,7 +21,11 @@ _VARYING = [
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
-    (re.compile(r'("(?:bytes|seconds|events_per_second)":)[\d.e-]+'), r"\1<number>"),
+    (
+        re.compile(r'("(?:bytes|seconds|events_per_second|(?:duration|total|mean|p50|p95|longest)_s)":)[\d.e-]+'),
+        r"\1<number>",
+    ),
+    (re.compile(r'("code":)"[0-9a-f]{32}"'), r"\1<digest>"),
     (re.compile(r"\bin [\d.]+ s \(\d+ events/s\)"), "<rate>"),
     (re.compile(r"\b(bytes +)\d+"), r"\1<number>"),
 ]

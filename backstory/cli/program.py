@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 from typer.main import get_command
 
-from backstory.cli import branches, care, imports, logs, past, state, tours
+from backstory.cli import branches, care, hooks, imports, logs, past, state, tours
 from backstory.cli.failures import Exit, FaultError, UsageError
 from backstory.cli.running import tell
 from backstory.cli.session import Options
@@ -31,6 +31,7 @@ app: Final = typer.Typer(
 for part in (state, past, logs, imports, branches, care, tours):
     app.add_typer(part.app)
 app.add_typer(branches.branches, name="branches")
+app.add_typer(hooks.hooks, name="hooks")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -44,11 +45,19 @@ class Session:
 
     def url(self) -> str:
         """Return the store's URL: option, BACKSTORY_STORE, `backstory.toml`, or the default. Raises `ConfigError`."""
-        return self._text("store", self.options.store, self._config()) or DEFAULT_STORE
+        return self._text("store", self.options.store, self.config()) or DEFAULT_STORE
 
-    def open(self, *, write: bool = False, create: bool = False) -> StateStore:
-        """Open the store; a reader makes nothing, a writer makes the store only with `create`."""
-        config = self._config()
+    def open(self, *, write: bool = False, create: bool = False, hooks: bool = True) -> StateStore:
+        """Open the store; a reader makes nothing, a writer makes the store only with `create`.
+
+        A writer runs the hooks of `backstory.toml`, unless `hooks` is False.
+        """
+        config = self.config()
+        if write and config.get("hooks") is not None:
+            if hooks:
+                _look_here_too()
+            else:
+                config = {name: value for name, value in config.items() if name != "hooks"}
         url = self._text("store", self.options.store, config) or DEFAULT_STORE
         try:
             return open_store(
@@ -68,7 +77,8 @@ class Session:
                 ) from error
             raise
 
-    def _config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, Any]:
+        """Return what stands in `backstory.toml`; raises `ConfigError`."""
         return load_toml(CONFIG_FILE) if Path(CONFIG_FILE).is_file() else {}
 
     def _text(self, name: str, given: str | None, config: dict[str, Any]) -> str | None:
@@ -77,6 +87,13 @@ class Session:
         if found is not None and not isinstance(found, str):
             raise ConfigError(f"{name} in {CONFIG_FILE} is {found!r}, not a text", key=name)
         return found or None
+
+
+def _look_here_too() -> None:
+    """Let hooks be imported from the current folder, where modules of this name are nowhere else."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def _is_absent(url: str) -> bool:
