@@ -43,7 +43,7 @@ WORDS: Final = (
     (r"from backstory\.async_store import", "from backstory.store import"),
     (r"from backstory\.async_state import", "from backstory.state import"),
     (r"\basyncio\.Task\[None\]", "threading.Thread"),
-    (r"^import asyncio\nimport contextvars\n", "import threading\n"),
+    (r"^import asyncio\nimport contextvars\n", "import contextvars\nimport threading\n"),
     (r"from backstory\.hooks\.async_background import", "from backstory.hooks.background import"),
     (r"from backstory\.hooks\.async_face import", "from backstory.hooks.face import"),
     (r"from backstory\.importing import", "from backstory.importing_sync import"),

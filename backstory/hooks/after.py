@@ -3,112 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any
 
 from backstory.context import hooks_in
-from backstory.domain.commits import Commit, Draft, Tracking
+from backstory.domain.commits import Draft
 from backstory.domain.context import Author
-from backstory.domain.decisions import Intent
-from backstory.domain.errors import ConflictError, StoreUnavailableError
+from backstory.domain.errors import BackstoryError
 from backstory.domain.events import MISSING, StoredEvent
-from backstory.domain.hooks import effect_of
+from backstory.domain.hooks import HookResult, effect_of
 from backstory.domain.ports import CallOut, Clock, Here, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_SET
-from backstory.hooks.calling import pause
 from backstory.hooks.chain import Chain, Execution
 from backstory.hooks.due import due_of
-from backstory.hooks.outstanding import Outstanding
-from backstory.hooks.plan import VERBS, Plan, Stopped, subject_of
+from backstory.hooks.keeping import Keeper
+from backstory.hooks.plan import VERBS, subject_of
 from backstory.hooks.recording import Recorder
-from backstory.hooks.registry import Registration, Registry
+from backstory.hooks.registry import Registry
 from backstory.hooks.run_context import Subject
+from backstory.hooks.work import Item, Queue, Runs
 from backstory.infrastructure import codec
-from backstory.sessions import DirectSession, append
-
-if TYPE_CHECKING:
-    from backstory.hooks.plan import Planner
+from backstory.sessions import DirectSession
 
 
-class Item(NamedTuple):
-    """Something that background hooks are to run for: a write in the log, or a subject with no event of its own."""
-
-    session: DirectSession
-    registrations: tuple[Registration, ...]
-    row: StoredEvent | None
-    subject: Subject | None = None
-    author: Author | None = None
-    redelivered: bool = False
-
-    @property
-    def lane(self) -> tuple[int, str | None, str | None]:
-        """What keeps its order: a key of a branch."""
-        if self.row is not None:
-            return self.session.branch, self.row.stream, self.row.key
-        assert self.subject is not None
-        return self.session.branch, self.subject.stream, self.subject.key
-
-
-class Runs(NamedTuple):
-    """What one item's hooks did: events to be, and what they want done beside."""
-
-    item: Item
-    drafts: list[Draft]
-    forks: list[tuple[Execution, Any]]
-    author: Author
-
-
-class Queue(Protocol):
-    """Where items wait for the background."""
-
-    def full(self) -> bool:
-        """Whether writers are to wait."""
-        ...
-
-    def room(self, runner: Any) -> Any:
-        """Wait until there is room; a coroutine on the asyncio face."""
-        ...
-
-    def put(self, items: Sequence[Item]) -> None:
-        """Take items, whatever the bound."""
-        ...
-
-    def keep(self, runs: Runs) -> None:
-        """Record later what could not be recorded now."""
-        ...
-
-    @property
-    def unfinished(self) -> int:
-        """How many items wait or are being worked on."""
-        ...
-
-    def flush(self, timeout_s: float | None = None) -> Any:
-        """Wait until all is done; a coroutine on the asyncio face."""
-        ...
-
-    def close(self) -> Any:
-        """Finish and let the workers go; a coroutine on the asyncio face."""
-        ...
-
-
-class After:
-    """Runs hooks behind commits."""
-
-    planner: Planner
-    queue: Queue
+class After(Keeper):
+    """Runs hooks behind commits, and keeps what they did."""
 
     def __init__(self, registry: Registry, recorder: Recorder, *, clock: Clock, max_bytes: int, writer: str) -> None:
+        super().__init__(writer)
         self.writer = writer
-        self.outstanding = Outstanding()
         self._registry = registry
         self._recorder = recorder
         self._clock = clock
         self._max_bytes = max_bytes
-        self._stored_mark = 0
 
     def see_to(self, session: DirectSession, rows: Sequence[StoredEvent]) -> Program[None]:
         """Put what is due in the background there, and run the rest now; a committed write never looks failed."""
         items: list[Item] = []
-        now: list[tuple[StoredEvent, tuple[Registration, ...]]] = []
+        now: list[Item] = []
         for row in rows:
             verb = VERBS.get(row.type)
             if verb is None:
@@ -125,27 +56,48 @@ class After:
                 if not each.background and each.fits(row.stream, row.key)
             )
             if here:
-                now.append((row, here))
+                now.append(Item(session, here, row))
         if items:
             yield from self.put(items)
-        for row, here in now:
-            runs = yield from self.run(Item(session, here, row))
-            runs = runs._replace(item=runs.item._replace(row=None))  # it is due nothing more
-            try:
-                yield from self.record([runs])
-            except StoreUnavailableError:
-                yield Here()
-                self.queue.keep(runs)
+        for item in now:
+            yield from self._run_now(item)
 
     def put(self, items: Sequence[Item]) -> Program[None]:
         """Queue items; a writer waits while the queue is full, but for one that is itself a hook."""
+        self._owe(items)
+        yield Here()
+        try:
+            if self.queue.full() and not any(item.in_hook for item in items):
+                yield CallOut(self.queue.room, self.queue.room)
+        finally:  # whoever loses patience has committed all the same
+            self.queue.put(items)
+
+    def _owe(self, items: Sequence[Item]) -> None:
         for item in items:
             if item.row is not None:
                 self.outstanding.add(item.row.position)
+
+    def redeliver(self, items: Sequence[Item]) -> Program[None]:
+        """Queue what a crash left undone, whatever the bound."""
+        self._owe(items)
         yield Here()
-        if self.queue.full() and not any(map(_in_hook, items)):
-            yield CallOut(self.queue.room, self.queue.room)
         self.queue.put(items)
+
+    def _run_now(self, item: Item) -> Program[None]:
+        """Run hooks while the writer waits; what the store cannot give or take now is left to the background."""
+        runs: Runs | None = None
+        try:
+            runs = (yield from self.run(item))._replace(owed=False)
+            yield from self.record([runs])
+        except BackstoryError:
+            pass
+        else:
+            return
+        if runs is None:
+            yield from self.redeliver([item])
+            return
+        yield Here()
+        self.queue.keep(runs._replace(tried=True))
 
     # Running
 
@@ -161,15 +113,18 @@ class After:
                 execution = yield from chain.execute(registration, "after", about)
                 drafts += self._recorder.drafts([execution], author)
                 result = execution.result
-                if result is None or effect_of(result, "after") != "again":
+                if not wants_again(result, about.attempt):
                     break
-                if about.attempt >= (result.max_attempts or 1):
-                    break
-                yield pause(result.delay_s or 0.0)
+                assert result is not None
+                if not (yield self._pause(result.delay_s or 0.0)):
+                    return Runs(item, drafts, forks, author, finished=False)
                 about = about._replace(attempt=about.attempt + 1)
             if result is not None and result.operations:
                 forks.append((execution, result.operations))
         return Runs(item, drafts, forks, author)
+
+    def _pause(self, delay_s: float) -> CallOut:
+        return CallOut(lambda _: self.queue.pause(delay_s), lambda _: self.queue.pause(delay_s))
 
     def _subject(self, item: Item) -> Program[tuple[Author, Subject]]:
         if item.row is None:
@@ -204,64 +159,6 @@ class After:
         )
         return author, subject
 
-    # Recording
-
-    def record(self, runs: Sequence[Runs]) -> Program[None]:
-        """Write what ran: in one commit a branch, but for what hooks want done beside, which is one with its run."""
-        plain: dict[int, list[Draft]] = {}
-        for each in runs:
-            if each.forks:
-                yield from self._fork(each)
-            elif each.drafts:
-                plain.setdefault(each.item.session.branch, []).extend(each.drafts)
-        commits = [Commit(branch, drafts) for branch, drafts in plain.items()]
-        positions = [each.item.row.position for each in runs if each.item.row is not None]
-        mark = self.outstanding.mark_without(positions)
-        if commits and positions and mark > self._stored_mark:
-            commits[-1].tracking = Tracking(place_of(self.writer), mark)
-        for commit in commits:
-            try:
-                yield from append(commit)
-            except ConflictError:  # another lane was faster, with a later mark
-                commit.tracking = None
-                yield from append(commit)
-        self._stored_mark = max(mark, self._stored_mark)
-        for position in positions:
-            self.outstanding.settle(position)
-
-    def _fork(self, runs: Runs) -> Program[None]:
-        while True:
-            tx = runs.item.session.transaction()
-            plan = Plan(tx, runs.author, {})
-            plan.record(runs.drafts)
-            try:
-                for execution, operations in runs.forks:
-                    yield from self.planner.join(plan, execution, operations, runs.author)
-            except Stopped:
-                # Another hook refuses what this one wants done; both runs are recorded, and nothing is done.
-                yield from append(Commit(runs.item.session.branch, plan.runs))
-                return
-            yield from tx.perform_plain(Intent(tuple(plan.drafts)), runs.author)
-            try:
-                yield from tx.commit()
-            except ConflictError:
-                continue
-            return
-
-
-def _in_hook(item: Item) -> bool:
-    """Return whether a hook brought it about: it cannot wait for the worker that it may be running on."""
-    extra = item.row.extra if item.row is not None else item.author.extra if item.author is not None else None
-    return bool(hooks_in(extra))
-
-
-def place_of(writer: str) -> str:
-    """Return where a writer's mark is kept."""
-    return f"{PLACES}{writer}"
-
-
-PLACES = "hooks:"
-
 
 class _Finder:
     """What hooks behind a commit read: the state as it is now."""
@@ -274,3 +171,13 @@ class _Finder:
         head, now_us = yield from self._session.head_of(stream, key)
         value = self._session.state.value(head) if head.present(now_us) else MISSING
         return value, head.position or None
+
+
+def wants_again(result: HookResult | None, attempt: int) -> bool:
+    """Return whether a hook behind a commit wants to be asked again: what it answered so far is not all."""
+    if result is None or effect_of(result, "after") != "again":
+        return False
+    return attempt < (result.max_attempts or 1)
+
+
+__all__ = ["After", "Item", "Queue", "Runs", "wants_again"]

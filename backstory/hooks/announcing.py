@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
-from backstory.domain.branches import FOREVER, Lineage
+from backstory.domain.branches import FOREVER, MAIN
 from backstory.domain.commits import Commit, Draft, Read, Tracking
 from backstory.domain.errors import BackstoryError, ConflictError
-from backstory.domain.events import StoredEvent
-from backstory.domain.hooks import HOOK_EXECUTED, HOOK_FAILED, HOOK_REGISTERED
-from backstory.domain.ports import CallOut, Engine, Here, LogQuery, Program
-from backstory.hooks.after import PLACES, After, Item, place_of
-from backstory.hooks.due import due_of, short
+from backstory.domain.hooks import HOOK_REGISTERED
+from backstory.domain.ports import CallOut, Engine, LogQuery, Program
+from backstory.hooks.after import After, Item
+from backstory.hooks.keeping import place_of
 from backstory.hooks.recording import stream_of
 from backstory.hooks.registry import Registration
+from backstory.hooks.undone import Undone
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.infrastructure.waiting import Signal
 from backstory.sessions import DirectSession, append
 
-_PAGE: Final = 1000
 _LAST: Final = 50
 _WAIT_S: Final = 3600.0
-
-Undone = dict[str, list[StoredEvent]]
 
 
 def _never(_: int) -> bool:
@@ -34,25 +31,26 @@ def _never(_: int) -> bool:
 
 
 class Announcer:
-    """Says in the log which hooks are there, once, and finds what is due to them since a crash."""
+    """Says in the log which hooks are there, once, and finds what is due to them since a crash.
+
+    Both are about the whole store: hooks are announced on `main`, whichever branch they were registered from.
+    """
 
     def __init__(
         self,
         engine: Engine,
-        session: DirectSession,
         after: After,
         *,
         actor: bytes | None,
         session_on: Callable[[int], Program[DirectSession]],
     ) -> None:
         self._engine = engine
-        self._session = session
         self._after = after
         self._actor = actor
         self._session_on = session_on
         self._new: list[Registration] = []
         self._marked = False
-        self._undone: Undone | None = None
+        self._undone = Undone(engine, after.writer)
         self._lock = threading.Lock()
         self._busy = False
         self._signal = Signal(_never, poll_s=None)
@@ -64,11 +62,16 @@ class Announcer:
 
     def add(self, registration: Registration) -> None:
         """Take a registration, to be announced before the next operation."""
-        self._new = [*self._new, registration]
+        with self._lock:
+            self._new = [*self._new, registration]
 
     def forget(self, registration: Registration) -> None:
         """Announce a registration no more."""
-        self._new = [each for each in self._new if each is not registration]
+        self._forget([registration])
+
+    def _forget(self, registrations: list[Registration]) -> None:
+        with self._lock:
+            self._new = [each for each in self._new if each not in registrations]
 
     def announce(self) -> Program[None]:
         """Write `hook.registered` for what is new or not what it was, and set to work what a crash left undone."""
@@ -93,25 +96,36 @@ class Announcer:
         await self._signal.wait_async(0, _WAIT_S, lambda: not self._busy)
 
     def _announce_new(self) -> Program[None]:
-        new = list(self._new)
+        new = self._new
+        main = yield from self._session_on(MAIN)
         for registration in new:
-            yield from self._announce(registration)
+            yield from self._announce(main, registration)
         background = [each for each in new if each.background and each.point.state]
-        if background and not self._marked:
-            head = yield from self._engine.head()
-            self._after.outstanding.begin(head.position)
-            mark = Tracking(place_of(self._after.writer), head.position)
-            yield from append(Commit(self._session.branch, tracking=mark))
-            self._marked = True
-            self._undone = yield from self._look()
-        for registration in background:
-            yield from self._redeliver(registration)
-        self._new = [each for each in self._new if each not in new]
+        if background:
+            yield from self._mark()
+            yield from self._undone.look()
+            for registration in background:
+                yield from self._redeliver(registration)
+            yield from self._undone.forget()
+        for registration in new:
+            # Only now does anything become due to it: whatever is, lies behind the mark, and behind what is older.
+            registration.announced = True
+        self._forget(new)
 
-    def _announce(self, registration: Registration) -> Program[None]:
+    def _mark(self) -> Program[None]:
+        """Say, before anything is due to this process, from where on to look for it."""
+        if self._marked:
+            return
+        head = yield from self._engine.head()
+        self._after.outstanding.begin(head.position)
+        with suppress(ConflictError):  # it is there already: an earlier try was not told so
+            yield from append(Commit(MAIN, tracking=Tracking(place_of(self._after.writer), head.position)))
+        self._marked = True
+
+    def _announce(self, main: DirectSession, registration: Registration) -> Program[None]:
         stream = stream_of(registration.name)
         data = registration.as_data()
-        state = self._session.state
+        state = main.state
         while True:
             version = yield from state.reader.stream_version(state.lineage, stream, FOREVER)
             query = LogQuery(state.lineage, stream=stream, types=(HOOK_REGISTERED,), limit=_LAST, reverse=True)
@@ -123,77 +137,32 @@ class Announcer:
                     break
             draft = Draft(new_id(), stream, HOOK_REGISTERED, codec.encode_value(data), actor=self._actor)
             try:
-                yield from append(Commit(self._session.branch, [draft], reads=[Read(stream, None, version)]))
+                yield from append(Commit(MAIN, [draft], reads=[Read(stream, None, version)]))
             except ConflictError:
                 continue  # somebody wrote there: perhaps they announced the same
             return
 
-    def _look(self) -> Program[Undone]:
-        """Return what writers that died left undone, by hook; forget those that left nothing."""
-        places = yield from self._engine.trackings(PLACES)
-        living = {short(writer) for writer in (yield from self._engine.living_writers())}
-        dead = {
-            place.removeprefix(PLACES): mark
-            for place, mark in places.items()
-            if place.removeprefix(PLACES) not in {*living, self._after.writer}
-        }
-        undone: Undone = {}
-        if not dead:
-            return undone
-        due, done = yield from self._since(min(dead.values()), dead.keys())
-        for (event_id, hook), row in due.items():
-            if (event_id, hook) not in done:
-                undone.setdefault(hook, []).append(row)
-        if not undone:
-            yield from self._forget(dead)
-        return undone
-
-    def _since(self, mark: int, dead: Iterable[str]) -> Program[tuple[dict[Any, StoredEvent], set[Any]]]:
-        """Return what dead writers' writes since a mark were due for, and what was done: by write and hook."""
-        dead = set(dead)
-        due: dict[tuple[str, str], StoredEvent] = {}
-        done: set[tuple[str, str]] = set()
-        rows = yield from self._engine.branches()
-        everything: Lineage = tuple((row.id, FOREVER) for row in rows)
-        while True:
-            page = yield from self._engine.page(LogQuery(everything, after=mark, limit=_PAGE))
-            for row in page:
-                owed = due_of(row.extra)
-                if owed is not None and owed.writer in dead:
-                    due.update(((row.event_id.hex(), hook), row) for hook in owed.hooks)
-                elif row.type in {HOOK_EXECUTED, HOOK_FAILED}:
-                    data = codec.decode_value(row.data)
-                    done.add((data["operation"].replace("-", ""), data["hook"]))
-            if len(page) < _PAGE:
-                return due, done
-            mark = page[-1].position
-
-    def _forget(self, dead: Iterable[str]) -> Program[None]:
-        for writer in dead:
-            yield from append(Commit(self._session.branch, tracking=Tracking(place_of(writer), None)))
-
     def _redeliver(self, registration: Registration) -> Program[None]:
         """Give a hook what is due to it since a crash, oldest first."""
-        if self._undone is None:
-            return
-        rows = self._undone.pop(registration.name, [])
+        found = self._undone.of(registration.name, registration.point.name)
+        sessions: dict[int, DirectSession] = {}
         items: list[Item] = []
-        for row in rows:
-            session = yield from self._session_on(row.branch)
-            items.append(Item(session, (registration,), row, redelivered=True))
-        for row in rows:
-            self._after.outstanding.add(row.position)
+        for _, row in found:
+            if row.branch not in sessions:
+                sessions[row.branch] = yield from self._session_on(row.branch)
+            items.append(Item(sessions[row.branch], (registration,), row, redelivered=True))
         if items:
-            yield Here()
-            self._after.queue.put(items)
+            yield from self._after.redeliver(items)
+            self._undone.take([debt for debt, _ in found])
 
-    def undone(self) -> int:
-        """Return how many runs are due to hooks that nobody has registered since a crash."""
-        return sum(map(len, (self._undone or {}).values()))
+    def undone(self) -> Program[int]:
+        """Return how many runs are due since a crash to hooks that nobody has registered here."""
+        yield from self._undone.look()
+        return self._undone.count
 
     def leave(self) -> Program[None]:
         """Forget this process's mark, if all that was due has been done; else it is there for the next one."""
         if not self._marked or self._after.outstanding.count or self._after.outstanding.doubtful:
             return
         with suppress(BackstoryError):  # the next one looks in vain then
-            yield from self._forget([self._after.writer])
+            yield from append(Commit(MAIN, tracking=Tracking(place_of(self._after.writer), None)))

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 from backstory.context import WriteContext, author_of, running_hooks
 from backstory.core import Core
 from backstory.domain.breaker import Breaker
-from backstory.domain.errors import HookError, InvalidValueError, ReadOnlyError
+from backstory.domain.errors import HookError, InvalidValueError, ReadOnlyError, shown
 from backstory.domain.hooks import hook_point
 from backstory.domain.scopes import Scope
 from backstory.hooks.async_background import AsyncBackground
@@ -30,7 +30,7 @@ from backstory.hooks.history import (
 )
 from backstory.hooks.joining import path_of
 from backstory.hooks.path import Path
-from backstory.hooks.registry import HookInfo
+from backstory.hooks.registry import HookInfo, check_span
 from backstory.infrastructure import codec
 from backstory.projections.points import Point
 from backstory.runners import AsyncRunner
@@ -64,10 +64,10 @@ class AsyncHooks:
         """Have a hook run at a point, lower priorities first, and return a handle on it.
 
         `hook` is called with a `HookContext`; sync or async, or an object with `name` and `__call__`. `scope` and
-        `key` limit it to operations there; both may hold `*`. `background` (None: at `after_*` points) runs it behind
-        the commit. `timeout_s` bounds each run; without, a run in the caller's path takes as long as it takes, and
-        one in the background `hook_timeout_s`. `required` refuses the operation when the hook fails. `breaker` says
-        when a failing hook is left alone for a while; False: never.
+        `key` limit it to operations there, at the points of state; both may hold `*`. `background` (None: at `after_*`
+        points) runs it behind the commit. `timeout_s` bounds each run; without, a run in the caller's path takes as
+        long as it takes, and one in the background `hook_timeout_s`. `required` refuses the operation when the hook
+        fails. `breaker` says when a failing hook is left alone for a while; False: never.
         Raises `InvalidValueError` and `InvalidScopeError`, and `ReadOnlyError` for a store that only reads.
         """
         if self._core.engine.read_only:
@@ -104,6 +104,8 @@ class AsyncHooks:
         """Take a hook, or all hooks of a name, away; False where there was none."""
         if isinstance(hook, HookHandle):
             return hook.unregister()
+        if not isinstance(hook, str):
+            raise InvalidValueError("hook", rule=f"is no hook: {shown(hook)}", hint="Give a handle, or a name.")
         return bool(self._path().registry.remove(hook))
 
     def list(self, point: str | None = None, tag: str | None = None) -> list[HookInfo]:
@@ -114,20 +116,22 @@ class AsyncHooks:
             info for info in found if (wanted is None or info.point == wanted) and (tag is None or tag in info.tags)
         ]
 
-    def pending(self) -> int:
-        """Return how many background runs are still to be done, those included that nobody registered a hook for."""
+    async def pending(self) -> int:
+        """Return how many background runs are still to be done.
+
+        Those included that a process left behind that ended, for hooks that nobody has registered here yet.
+        """
         path = self._path()
-        return path.after.queue.unfinished + path.announcer.undone()
+        return path.after.queue.unfinished + await self._runner.run(path.announcer.undone())
 
     async def flush(self, timeout_s: float | None = None) -> None:
         """Wait until every background run that is due has been done and recorded.
 
-        Raises `HookError` if that takes longer than `timeout_s` seconds, or is asked from inside a background run.
+        Raises `HookError` if that takes longer than `timeout_s` seconds, or is asked from inside a hook's run.
         """
         if running_hooks():
             raise HookError("a hook cannot wait for hooks", hint="Flush outside of hooks.")
-        if timeout_s is not None and (isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float))):
-            raise InvalidValueError("timeout_s", rule=f"is no number: {timeout_s!r}", hint="Give seconds, or None.")
+        check_span(timeout_s, least=0)
         path = self._path()
         await self._runner.run(path.announcer.announce())
         await path.after.queue.flush(timeout_s)

@@ -5,13 +5,15 @@ Made from `async_background.py` by `tools/unasync.py`: change that one.
 
 from __future__ import annotations
 
+import contextvars
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
-from time import monotonic
 from typing import Final
 
-from backstory.domain.errors import BackstoryError, HookError, StoreClosedError
+from backstory.context import running_hooks
+from backstory.domain.errors import HookError, StoreClosedError, StoreUnavailableError
 from backstory.hooks.after import After, Item, Runs
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.waiting import Signal
@@ -38,87 +40,104 @@ class Background:
         self._lanes: list[deque[Item | Runs]] = [deque() for _ in range(settings.hook_workers)]
         self._signal = Signal(_never, poll_s=None)
         self._workers: list[threading.Thread] = []
-        self._unfinished = 0
+        self._working = 0
         self._hurry = 0
         self._closing = False
+        self._ended = False
+        self._gave_up = False
         self._trouble: Exception | None = None
         self._lock = threading.Lock()
 
     @property
     def unfinished(self) -> int:
         """How many items wait or are being worked on."""
-        return self._unfinished
+        return sum(map(len, self._lanes)) + self._working
 
     # Filling
 
     def full(self) -> bool:
         """Whether writers are to wait."""
-        return self._unfinished >= self._bound
+        return self.unfinished >= self._bound
 
     def room(self, _: object) -> None:
         """Wait until there is room."""
-        while self.full() and not self._closing:
-            self._signal.wait(0, _WAIT_S, lambda: not self.full() or self._closing)
+        while self.full() and not (self._closing or self._ended):
+            self._signal.wait(0, _WAIT_S, lambda: not self.full() or self._closing or self._ended)
 
     def put(self, items: Sequence[Item]) -> None:
         """Take items, whatever the bound."""
-        wake = False
-        for item in items:
-            lane = self._lanes[hash(item.lane) % len(self._lanes)]
-            lane.append(item)
-            wake = wake or len(lane) == 1 or len(lane) == self._batch
-        self._count(len(items))
-        self._start()
-        if wake:
-            self._signal.wake()
+        self._take(items)
 
     def keep(self, runs: Runs) -> None:
         """Record later what could not be recorded now."""
-        self._lanes[0].append(runs)
-        self._count(1)
-        self._start()
+        self._take((runs,))
+
+    def _take(self, entries: Sequence[Item | Runs]) -> None:
+        wake = False
+        with self._lock:
+            for entry in entries:
+                at = entry.item.lane if isinstance(entry, Runs) else entry.lane
+                lane = self._lanes[hash(at) % len(self._lanes)]
+                lane.append(entry)
+                wake = wake or len(lane) in {1, self._batch}
+            if not self._closing:
+                self._start()
+        if wake:
+            self._signal.wake()
+
+    def _done(self, count: int) -> None:
+        with self._lock:
+            self._working -= count
         self._signal.wake()
 
-    def _count(self, more: int) -> None:
+    def _next(self, lane: deque[Item | Runs]) -> list[Item | Runs]:
+        """Take a batch out of a lane; at no moment are there less unfinished than there are."""
         with self._lock:
-            self._unfinished += more
+            count = min(len(lane), self._batch)
+            self._working += count
+            return [lane.popleft() for _ in range(count)]
+
+    def report(self, error: Exception) -> None:
+        """Tell who flushes next of something that went wrong for good."""
+        self._trouble = error
 
     def _start(self) -> None:
+        """Have a worker for each lane, that is there for this store alone."""
         if self._workers:
             return
-        with self._lock:
-            if self._workers:
-                return
-            self._workers = [
-                threading.Thread(target=self._serve, args=(lane,), name="backstory-hooks", daemon=True)
-                for lane in self._lanes
-            ]
-        for worker in self._workers:
+        for lane in self._lanes:
+            # In a context of its own: what happens to be ambient at the first write is no hook's.
+            serve = contextvars.Context().run
+            worker = threading.Thread(target=serve, args=(self._serve, lane), name="backstory-hooks", daemon=True)
             worker.start()
+            self._workers.append(worker)
 
     # Working
 
     def _serve(self, lane: deque[Item | Runs]) -> None:
-        while not self._closing:
-            self._signal.wait(0, _WAIT_S, lambda: bool(lane) or self._closing)
-            while lane:
+        while not self._finished():
+            self._signal.wait(0, _WAIT_S, lambda: bool(lane) or self._finished())
+            if lane:
                 self._collect(lane)
-                batch = [lane.popleft() for _ in range(min(len(lane), self._batch))]
+                batch = self._next(lane)
                 try:
                     self._work(batch)
                 except StoreClosedError:
-                    return
+                    self._ended = True
                 except Exception as error:  # noqa: BLE001 - told to who flushes; the lane goes on
-                    self._trouble = error
+                    self.report(error)
                 finally:
-                    self._count(-len(batch))
-                    self._signal.wake()
+                    self._done(len(batch))
+
+    def _finished(self) -> bool:
+        """Whether nothing can come any more: what one lane works on may bring forth work for another."""
+        return self._ended or (self._closing and not self.unfinished)
 
     def _collect(self, lane: deque[Item | Runs]) -> None:
         """Wait a little for a batch to fill."""
-        deadline = monotonic() + self._interval_s
+        deadline = time.monotonic() + self._interval_s
         while len(lane) < self._batch and not self._hurry:
-            left_s = deadline - monotonic()
+            left_s = deadline - time.monotonic()
             if left_s <= 0:
                 return
             self._signal.wait(0, left_s, lambda: len(lane) >= self._batch or bool(self._hurry))
@@ -127,61 +146,95 @@ class Background:
         """Run the hooks of a batch, then record what they did; while the store is away, try again."""
         runs: list[Runs] = []
         for entry in batch:
-            if isinstance(entry, Runs):
-                runs.append(entry)
-                continue
-            while True:
-                try:
-                    runs.append(self._runner.run(self._after.run(entry)))
-                except BackstoryError as error:
-                    self._wait_after(error, 0)
-                else:
-                    break
+            ran = entry if isinstance(entry, Runs) else self._run(entry)
+            if ran is not None:
+                runs.append(ran)
         tries = 0
         while True:
             try:
                 self._runner.run(self._after.record(runs))
-            except BackstoryError as error:
+            except StoreUnavailableError as error:
                 tries += 1
                 self._wait_after(error, tries)
+                runs = [each._replace(tried=True) for each in runs]
             else:
                 return
 
-    def _wait_after(self, error: BackstoryError, tries: int) -> None:
+    def _run(self, item: Item) -> Runs | None:
+        """Run an item's hooks; None where that cannot be done: it stays due, and who flushes hears of it."""
+        tries = 0
+        while True:
+            try:
+                return self._runner.run(self._after.run(item))
+            except StoreUnavailableError as error:
+                tries += 1
+                try:
+                    self._wait_after(error, tries)
+                except StoreUnavailableError:
+                    self.report(error)
+                    return None
+            except StoreClosedError:
+                raise
+            except Exception as error:  # noqa: BLE001 - the others of its batch are not to suffer
+                self.report(error)
+                return None
+
+    def _wait_after(self, error: StoreUnavailableError, tries: int) -> None:
         """Wait before another try. What is not recorded when the store closes stays due: it runs again then."""
-        if isinstance(error, StoreClosedError) or (self._closing and tries >= _LAST_TRIES):
+        if self._closing and (self._gave_up or tries >= _LAST_TRIES):
+            self._gave_up = True
             raise error
-        self._signal.wait(0, _AGAIN_S)
+        time.sleep(_AGAIN_S)
+
+    def pause(self, delay_s: float) -> bool:
+        """Wait, and return True; False at once where the store closes: what is unfinished stays due."""
+        deadline = time.monotonic() + delay_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            if self._closing:
+                return False
+            self._signal.wait(0, left_s, lambda: self._closing)
+        return True
 
     # Ending
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all that was put here is done and recorded; raises `HookError` if it takes longer."""
-        deadline = monotonic() + (_WAIT_S * 1000 if timeout_s is None else timeout_s)
-        self._hurry += 1
-        self._signal.wake()
+        deadline = time.monotonic() + (_WAIT_S * 1000 if timeout_s is None else timeout_s)
+        self._press(1)
         try:
-            while self._unfinished:
-                left_s = deadline - monotonic()
+            while self.unfinished:
+                left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     raise HookError(
-                        f"{self._unfinished} background runs are not done after {timeout_s:g} s",
+                        f"{self.unfinished} background runs are not done after {timeout_s:g} s",
                         hint="Flush again with more time; what is due stays due, and nothing is lost.",
                     )
-                self._signal.wait(0, left_s, lambda: not self._unfinished)
+                self._signal.wait(0, left_s, lambda: not self.unfinished)
         finally:
-            self._hurry -= 1
+            self._press(-1)
         if self._trouble is not None:
             trouble, self._trouble = self._trouble, None
             raise HookError(
                 f"background runs could not be recorded: {trouble}", hint="Open the store again: what is due runs then."
             ) from trouble
 
-    def close(self) -> None:
-        """Finish what is there, and let the workers go."""
-        self._closing = True
-        self._hurry += 1
+    def _press(self, more: int) -> None:
+        """Have the workers wait for no batch to fill, as long as somebody waits for them."""
+        with self._lock:
+            self._hurry += more
         self._signal.wake()
+
+    def close(self) -> None:
+        """Finish what is there, and let the workers go. Raises `HookError` inside a hook, which would wait for itself.
+
+        What a hook asked to be asked again for stays due, and what the store cannot take.
+        """
+        if running_hooks():
+            raise HookError("a hook cannot close the store", hint="Close it where it was opened.")
+        with self._lock:
+            if self.unfinished:
+                self._start()
+            self._closing = True
+        self._press(1)
         for worker in self._workers:
             worker.join()
-        self._workers = []

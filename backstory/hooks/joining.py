@@ -45,7 +45,6 @@ def _made(core: Core, background: Callable[[After], Any]) -> Path:
 
     announcer = Announcer(
         core.engine,
-        core.session,
         after,
         actor=None if core.actor is None else packed_actor(core.actor),
         session_on=session_on,

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
+from random import random
 from typing import Any, Final
 
-from backstory.context import hooks_in
-from backstory.domain.commits import Commit, Decision, Draft, Outcome, View
+from backstory.context import hooks_in, note_written
+from backstory.domain.commits import Commit, Decision, Draft, Needs, Outcome, View
 from backstory.domain.context import Author
 from backstory.domain.decisions import Decisions, Intent
-from backstory.domain.errors import BackstoryError, ConflictError
+from backstory.domain.errors import BackstoryError, ConflictError, HookError, InvalidValueError, NotFoundError
 from backstory.domain.events import RecordedEvent, StoredEvent
 from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Clock, Program
 from backstory.hooks.after import After
 from backstory.hooks.announcing import Announcer
-from backstory.hooks.asked import Asked, refuse
+from backstory.hooks.asked import Asked, known, refuse
 from backstory.hooks.calling import pause
 from backstory.hooks.chain import Ended
 from backstory.hooks.due import marked
-from backstory.hooks.plan import VERBS, Plan, Planner, Stopped, outside
+from backstory.hooks.plan import VERBS, Plan, Planner, Stopped, Target, outside
 from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
 from backstory.hooks.turns import Turns
@@ -29,6 +30,9 @@ from backstory.infrastructure import codec
 from backstory.sessions import DirectSession, Performed, Session, TransactionSession, append, commit_of
 
 _TRIES: Final = 8
+_MOST_TRIES: Final = 100
+_PAUSE_S: Final = 0.001
+_LONGEST_PAUSE_S: Final = 0.1
 
 
 class Path:
@@ -97,6 +101,8 @@ class Path:
 
     def write_in(self, tx: TransactionSession, intent: Intent, author: Author) -> Program[Performed]:
         """Perform an operation inside a transaction."""
+        if self.announcer.waiting:
+            yield from self.announcer.announce()
         if not (self.registry.before_writes or self.registry.after_writes):
             return (yield from tx.perform_plain(intent, author))
         return (yield from self._attempts(tx, intent, author, again=None))
@@ -131,7 +137,7 @@ class Path:
 
         What hooks did in earlier attempts is recorded too. With `again` the transaction is this operation's own.
         """
-        ids: dict[tuple[str, str, str | None], bytes] = {}
+        ids: dict[Target, bytes] = {}
         past: list[Draft] = []
         attempt, tries = 1, 0
         while True:
@@ -139,9 +145,12 @@ class Path:
             try:
                 decision = yield from self._plan(plan, intent)
             except Stopped as stopped:
-                past.extend(plan.runs)
+                past.extend(plan.left())
                 yield from self._stopped(stopped.ended, past, tx, attempt)
                 attempt += 1
+            except (ConflictError, HookError, InvalidValueError, NotFoundError):
+                yield from _leave(past + plan.left(), tx)
+                raise
             else:
                 drafts = (*past, *plan.drafts)
                 if again is None:
@@ -152,18 +161,26 @@ class Path:
                     events = yield from tx.conclude(drafts, checked=tries < _TRIES or intent.decide is not None)
                 except ConflictError:
                     tries += 1
-                    if tries > _TRIES:
+                    past.extend(plan.left())
+                    if tries >= _MOST_TRIES:
+                        yield from _leave(past, tx)
                         raise
-                    past.extend(plan.runs)
+                    # Other processes want the same key: whoever comes after them meets nobody there.
+                    yield pause(random() * min(_LONGEST_PAUSE_S, _PAUSE_S * 2**tries))  # noqa: S311
                 else:
                     return _answered(events, plan, decision, len(past))
             if again is not None:
                 tx = again()
 
     def _plan(self, plan: Plan, intent: Intent) -> Program[Decision]:
+        relied = plan.tx.read_places()
         decision = yield from plan.tx.decide(intent, plan.author)
+        if decision.drafts:
+            yield from known(plan.tx.event, plan.author.causes)
         for draft in decision.drafts:
             yield from self._planner.add(plan, draft, primary=True)
+        if plan.written:
+            _reckon_with_own(plan, intent, relied)
         return decision
 
     def _stopped(self, ended: Ended, runs: list[Draft], tx: TransactionSession, attempt: int) -> Program[None]:
@@ -174,8 +191,7 @@ class Path:
         if ended.stop == "again" and result is not None and attempt < (result.max_attempts or 1):
             yield pause(result.delay_s or 0.0)
             return
-        # By itself: what a transaction around it becomes does not matter, so it cannot name what is only in there.
-        yield from append(Commit(tx.home.branch, [outside(draft, tx) for draft in runs]))
+        yield from _leave(runs, tx)
         refuse(ended, attempt)
 
     def mark(self, draft: Draft) -> Draft:
@@ -186,7 +202,7 @@ class Path:
         names = tuple(
             each.name
             for each in self.registry.at(f"after_state_{verb}", hooks_in(draft.extra))
-            if each.background and each.fits(draft.stream, draft.key)
+            if each.background and each.announced and each.fits(draft.stream, draft.key)
         )
         return draft._replace(extra=marked(draft.extra, self.after.writer, names)) if names else draft
 
@@ -212,7 +228,8 @@ class Path:
         return self.after.outstanding.underway()
 
     def committed(self, session: DirectSession, rows: Sequence[StoredEvent]) -> Program[None]:
-        """See to the hooks behind what was committed."""
+        """See to the hooks behind what was committed, and tell those inside whose run it was."""
+        note_written((row.branch, row.stream, row.key) for row in rows)
         if self.registry.after_writes:
             yield from self.after.see_to(session, rows)
 
@@ -229,6 +246,32 @@ class Path:
         if self.announcer.waiting:
             yield from self.announcer.announce()
         return (yield from self._reads.fire(session, point, data, author))
+
+
+def _reckon_with_own(plan: Plan, intent: Intent, relied: set[tuple[str, str | None]]) -> None:
+    """Rely no longer on what hooks wrote themselves after they had seen it; refuse what was decided on that."""
+    needs = intent.needs or Needs()
+    whole = {*needs.streams, *needs.listings, *(draft.stream for draft in plan.drafts if draft.cleared)}
+    for (branch, stream, key), hook in plan.written.items():
+        if branch != plan.tx.home.branch:
+            continue
+        if stream in whole or (stream, key) in needs.keys:
+            raise HookError(
+                f"hook {hook!r} wrote to {stream} what the operation was decided on",
+                hook=hook,
+                hint="Have it answer `modified` or `fork`, or write elsewhere.",
+            )
+        if (stream, key) not in relied:
+            plan.tx.forgive(stream, key)
+
+
+def _leave(runs: Sequence[Draft], tx: TransactionSession) -> Program[None]:
+    """Record what hooks did for an operation that is not done.
+
+    By itself: what a transaction around it becomes does not matter, so it cannot name what is only in there.
+    """
+    if runs:
+        yield from append(Commit(tx.home.branch, [outside(draft, tx) for draft in runs]))
 
 
 def _place(intent: Intent) -> tuple[str, str] | None:

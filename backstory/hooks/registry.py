@@ -11,13 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from backstory.domain.breaker import Breaker, Circuit
-from backstory.domain.errors import InvalidValueError
+from backstory.domain.errors import InvalidValueError, shown
 from backstory.domain.hooks import HookPoint, hook_point
 from backstory.domain.keys import match_keys, normalise_key
 from backstory.domain.scopes import Scope, as_scope
+from backstory.hooks.telling import described
 
 Hook = Callable[..., Any]
 _LONGEST_NAME: Final = 200
+_LONGEST_SPAN_S: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Registration:
     circuit: Circuit | None
     asynchronous: bool
     enabled: bool = True
+    announced: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def fits(self, stream: str | None, key: str | None) -> bool:
@@ -128,7 +131,13 @@ class Registry:
         where = hook_point(point)
         if not callable(hook) or inspect.isclass(hook):
             raise InvalidValueError(
-                "hook", rule=f"cannot be called: {hook!r}", hint="Give a function, or an object with __call__."
+                "hook", rule=f"cannot be called: {described(hook)}", hint="Give a function, or an object with __call__."
+            )
+        if not where.state and (scope is not None or key is not None):
+            raise InvalidValueError(
+                "scope" if key is None else "key",
+                rule=f"{where.name} is fired for no scope and no key",
+                hint="Leave `scope` and `key` out here, and have the hook look at `context.after`.",
             )
         later = where.after if background is None else _flag("background", background)
         settings = default if breaker is True else breaker
@@ -229,7 +238,7 @@ class Registry:
 
 def _flag(path: str, given: object) -> bool:
     if not isinstance(given, bool):
-        raise InvalidValueError(path, rule=f"is no bool: {given!r}", hint="Give True or False.")
+        raise InvalidValueError(path, rule=f"is no bool: {shown(given)}", hint="Give True or False.")
     return given
 
 
@@ -245,17 +254,27 @@ def _check(where: HookPoint, *, background: bool, required: bool, priority: obje
             hint="Register the hook at the `before_` point, or without `required`.",
         )
     if isinstance(priority, bool) or not isinstance(priority, int):
-        raise InvalidValueError("priority", rule=f"is no whole number: {priority!r}", hint="Lower runs first.")
-    if timeout_s is not None and (
-        isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not 0 < timeout_s < float("inf")
-    ):
-        raise InvalidValueError("timeout_s", rule=f"is no span of time: {timeout_s!r}", hint="Give seconds above 0.")
+        raise InvalidValueError("priority", rule=f"is no whole number: {shown(priority)}", hint="Lower runs first.")
+    check_span(timeout_s)
+
+
+def check_span(timeout_s: object, *, least: int = 1) -> None:
+    """Raise `InvalidValueError` unless a timeout is None or seconds: above 0, or with `least=0` from 0 on."""
+    if timeout_s is None:
+        return
+    number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
+    if not number or not 0 <= timeout_s < _LONGEST_SPAN_S or (least and not timeout_s):  # type: ignore[operator]
+        raise InvalidValueError(
+            "timeout_s",
+            rule=f"is no span of time: {shown(timeout_s)}",
+            hint=f"Give seconds {'above 0' if least else 'from 0'}, or None for no bound.",
+        )
 
 
 def _breaker(given: object) -> Breaker:
     if not isinstance(given, Breaker):
         raise InvalidValueError(
-            "breaker", rule=f"is no Breaker: {given!r}", hint="Give a Breaker, or False for none at all."
+            "breaker", rule=f"is no Breaker: {shown(given)}", hint="Give a Breaker, or False for none at all."
         )
     return given
 
@@ -264,7 +283,7 @@ def _checked_name(name: object) -> str:
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
         raise InvalidValueError(
             "name",
-            rule=f"is no name for a hook: {name!r}",
+            rule=f"is no name for a hook: {shown(name)}",
             hint=f"Give 1 to {_LONGEST_NAME} printable characters.",
         )
     Scope.hook(name)
@@ -283,11 +302,15 @@ def _derived(hook: Any) -> str:
 
 
 def _asynchronous(hook: Any) -> bool:
+    while isinstance(hook, functools.partial):
+        hook = hook.func
     return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None))  # noqa: B004
 
 
 def _scope_pattern(given: Scope | str) -> str:
     if isinstance(given, str) and ("*" in given or "?" in given):
+        if not given.isprintable():
+            raise InvalidValueError("scope", rule=f"is no pattern: {shown(given)}", hint="Give one like `agent:*`.")
         return given
     return str(as_scope(given))
 
@@ -302,11 +325,11 @@ def _key_pattern(given: object) -> str:
     return normalise_key(given)
 
 
-def _tags(given: Iterable[str]) -> tuple[str, ...]:
-    tags = tuple(given) if not isinstance(given, str) else (given,)
+def _tags(given: object) -> tuple[str, ...]:
+    tags = (given,) if isinstance(given, str) else tuple(given) if isinstance(given, Iterable) else (given,)
     for tag in tags:
-        if not isinstance(tag, str) or not tag:
-            raise InvalidValueError("tags", rule=f"{tag!r} is no text", hint="Give tags as a list of str.")
+        if not isinstance(tag, str) or not tag or not tag.isprintable():
+            raise InvalidValueError("tags", rule=f"{shown(tag)} is no tag", hint="Give printable texts, as a list.")
     return tags
 
 
