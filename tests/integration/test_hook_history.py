@@ -15,11 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import backstory
+from backstory import HookExecution, HookResult, Retention, RetentionReport
 from backstory.domain.errors import InvalidScopeError, InvalidValueError, NotFoundError, ReadOnlyError
-from backstory.domain.hooks import HookResult
 from backstory.hooks import retention
-from backstory.hooks.history import HookExecution
-from backstory.hooks.retention import Retention, RetentionReport
 from backstory.infrastructure.clock import new_id
 from backstory.testing.clock import ManualClock
 from tests.support.recorded_runs import Run, record

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import backstory
+from backstory.hooks.async_face import AsyncHooks
+from backstory.hooks.face import Hooks
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,6 +32,7 @@ def test_the_blocking_face_is_what_the_asyncio_face_gives() -> None:
         (backstory.Transaction, backstory.AsyncTransaction),
         (backstory.StateView, backstory.AsyncStateView),
         (backstory.Subscription, backstory.AsyncSubscription),
+        (Hooks, AsyncHooks),
     ],
 )
 def test_both_faces_have_the_same_methods_with_the_same_arguments(blocking: type, asyncio: type) -> None:
@@ -55,3 +58,21 @@ def test_public_names_are_sorted_and_documented() -> None:
 
     assert sorted(backstory.__all__, key=lambda name: (not name.isupper(), name.islower(), name)) == backstory.__all__
     assert [] == [one.__name__ for one in classes if not one.__doc__]
+
+
+def test_importing_backstory_loads_nothing_of_hooks_until_a_name_of_theirs_is_asked_for() -> None:
+    script = """
+import sys, backstory
+assert not [name for name in sys.modules if name.startswith("backstory.hooks")], "loaded at once"
+from backstory import HookResult, Retention
+assert "backstory.hooks.retention" in sys.modules
+assert set(backstory.__all__) <= set(dir(backstory))
+assert backstory.HookStats is backstory.HookStats
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_a_name_that_is_none_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'HookResults'"):
+        backstory.HookResults  # noqa: B018
