@@ -226,16 +226,21 @@ class Import:
                 if not run.different:
                     run.problems.append(f"messages[{entry.message}] was refused: {outcome.error}")
                 run.different = run.begun = True
+                self._end(run, entry)
                 continue
             if outcome.error is not None:
                 raise outcome.error
             run.events += len(outcome.events)
             self._events += len(outcome.events)
             self._judge(run, entry, outcome.result)
-            if entry.last and not run.again:
-                self._tell(run)
-                self._runs += run.events > 0
-                self._skipped += not (run.events or run.different)
+            self._end(run, entry)
+
+    def _end(self, run: _RunInWork, entry: MessageCommit) -> None:
+        """Tell of a run and count it, if this was its last commit."""
+        if entry.last and not run.again:
+            self._tell(run)
+            self._runs += run.events > 0
+            self._skipped += not (run.events or run.different)
 
     def _judge(self, run: _RunInWork, entry: MessageCommit, verdict: Verdict) -> None:
         if verdict is Verdict.IN_VAIN and not run.again:

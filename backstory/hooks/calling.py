@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
-from backstory.context import inside_hook
+from backstory.context import Place, inside_hook
 from backstory.domain.context import Author
 from backstory.domain.errors import HookError
 from backstory.domain.ports import CallOut, Clock, Program
@@ -63,6 +63,8 @@ class Invocation:
         self._clock = clock
         self._find = find
         self.steps: list[dict[str, Any]] = []
+        #: What the hook wrote through the store, beside its operation.
+        self.written: set[Place] = set()
 
     def _context(self, find: Callable[[str, str], Any], wait: Waiting) -> HookContext:
         world = World(self._clock, find)
@@ -96,7 +98,7 @@ class Invocation:
 
     def _called(self, context: HookContext, wait: Waiting) -> tuple[Any, BaseException | None]:
         """Call a sync hook in this thread; what it answers may turn out to be awaitable."""
-        with inside_hook(self._name, self._author):
+        with inside_hook(self._name, self._author, self.written):
             try:
                 value = self._hook(context)
                 if inspect.isawaitable(value):
@@ -136,7 +138,7 @@ class Invocation:
         return self._answer(value, error, started)
 
     async def _awaited(self, context: HookContext) -> tuple[Any, BaseException | None]:
-        with inside_hook(self._name, self._author):
+        with inside_hook(self._name, self._author, self.written):
             try:
                 value = self._hook(context)
                 return (await value if inspect.isawaitable(value) else value), None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from backstory.context import Place
 from backstory.domain.breaker import Admission, Transition
 from backstory.domain.context import Author
 from backstory.domain.errors import BackstoryError, InvalidValueError
@@ -38,6 +39,7 @@ class Execution:
     steps: Sequence[dict[str, Any]] = ()
     transitions: list[Transition] = field(default_factory=list)
     hit: bool | None = None
+    written: frozenset[Place] = frozenset()
 
     @property
     def failed(self) -> bool:
@@ -126,6 +128,8 @@ class Chain:
         answer: Answer = yield CallOut(invocation.blocking, invocation.awaiting)
         execution.steps = invocation.steps
         execution.duration_us = answer.duration_us
+        if invocation.written:
+            execution.written = frozenset(invocation.written)
         self._judge(execution, answer, stage)
         self._report(execution, admission)
         return execution
