@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
+from importlib import import_module
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 from uuid import UUID
@@ -27,9 +28,20 @@ from backstory.runners import AsyncRunner
 from backstory.verification import Progress, VerificationReport
 
 if TYPE_CHECKING:
+    from networkx import DiGraph
+
     from backstory.hooks.async_face import AsyncHooks
+    from backstory.replay.explanation import Explanation, Impact
+    from backstory.replay.timeline import Timeline
+
+EventLike = RecordedEvent | UUID | str | int
 
 _WAIT_S: Final = 3600.0
+
+
+def tracing() -> Any:
+    """Return the programs of causes and effects, imported when they are first wanted."""
+    return import_module("backstory.tracing")
 
 
 class AsyncStateView:
@@ -309,6 +321,105 @@ class AsyncStateStore(AsyncStateOperations):
         # subscription._start()
         # return subscription
         # </sync>
+
+    # Causes and effects
+
+    async def link(
+        self, cause: EventLike, effect: EventLike, kind: str = "caused_by", *, strength: float = 1.0
+    ) -> RecordedEvent:
+        """Say that one event led to another, or belongs to it, and return the event that says so.
+
+        `kind` is one of `caused_by`, `part_of`, `related_to`, `response_to`, `follows_from`, `concurrent_with` and
+        `read`; events are given as such, as ids or as positions. Raises `NotFoundError`, and `InvalidValueError` for
+        a link that would close a cycle.
+        """
+        answer: RecordedEvent = await self._runner.run(tracing().link(self._core, cause, effect, kind, strength))
+        return answer
+
+    async def causality(
+        self,
+        *,
+        correlation_id: str | None = None,
+        event: EventLike | None = None,
+        direction: str = "both",
+        depth: int | None = None,
+        since: Point | None = None,
+        until: Point | None = None,
+    ) -> DiGraph[UUID]:
+        """Return the causality graph of a correlation, around an event, or of a range, as a `networkx.DiGraph`.
+
+        Nodes are event ids with the attribute `event`; edges run from cause to effect with `kind` and `strength`.
+        Around an event, `direction` is `causes`, `effects` or `both`, and `depth` how many steps to go.
+        """
+        question = tracing().causality(
+            self._core,
+            correlation_id=correlation_id,
+            event=event,
+            direction=direction,
+            depth=depth,
+            since=since,
+            until=until,
+        )
+        answer: DiGraph[UUID] = await self._runner.run(question)
+        return answer
+
+    async def timeline(
+        self,
+        *,
+        correlation_id: str | None = None,
+        scope: Scoped | None = None,
+        key: str | None = None,
+        actor: str | None = None,
+        session: Scoped | None = None,
+        artifact: str | None = None,
+        tags: Iterable[str] | None = None,
+        since: Point | None = None,
+        until: Point | None = None,
+        types: str | Sequence[str] | None = None,
+        max_depth: int | None = None,
+        roots_only: bool = False,
+        leaves_only: bool = False,
+        order: str = "chronological",
+        limit: int | None = None,
+    ) -> Timeline:
+        """Return the events that fit all of this, each with its depth, causes and effects, ready to be rendered.
+
+        Depth is the longest way from an event without causes. `order` is `chronological`, `reverse`, `depth` or
+        `type`; the next page begins `since` the last position. A session is given by its id or its scope.
+        """
+        question = tracing().timeline(
+            self._core,
+            correlation_id=correlation_id,
+            scope=scope,
+            key=key,
+            actor=actor,
+            session=session,
+            artifact=artifact,
+            tags=tags,
+            since=since,
+            until=until,
+            types=types,
+            max_depth=max_depth,
+            roots_only=roots_only,
+            leaves_only=leaves_only,
+            order=order,
+            limit=limit,
+        )
+        answer: Timeline = await self._runner.run(question)
+        return answer
+
+    async def why(self, scope: Scoped, key: str, *, as_of: Point | None = None) -> Explanation:
+        """Return why a key holds what it does at a point: what it follows from, and what that was caused by.
+
+        Raises `NotFoundError` for a key that was never written.
+        """
+        answer: Explanation = await self._runner.run(tracing().explain(self._core, scope, key, as_of))
+        return answer
+
+    async def impact(self, event: EventLike) -> Impact:
+        """Return all that an event led to, along causes and reads; raises `NotFoundError`."""
+        answer: Impact = await self._runner.run(tracing().led_to(self._core, event))
+        return answer
 
     # Branches
 

@@ -26,7 +26,7 @@ from backstory.domain.errors import (
     NotFoundError,
     ReadOnlyError,
 )
-from backstory.domain.events import Change, Difference, RecordedEvent, from_micros
+from backstory.domain.events import Change, Difference, RecordedEvent, StoredEvent, from_micros
 from backstory.domain.keys import normalise_key
 from backstory.domain.ports import Clock, Engine, LogQuery, Program, ProjectionInfo
 from backstory.domain.scopes import Scope
@@ -153,6 +153,10 @@ class Core:
         """Return operations whose writes go to a transaction."""
         author_of(given, self.actor)
         return Operations(session, self.state, self.decisions, self.actor)
+
+    def shows(self, row: StoredEvent) -> bool:
+        """Return whether this branch shows an event."""
+        return any(row.branch == branch and row.position <= limit for branch, limit in self.lineage)
 
     def at(self, point: object) -> Program[At]:
         """Return a point's place; raises `InvalidPointError` for None too, which elsewhere is now."""

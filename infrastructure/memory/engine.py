@@ -17,7 +17,7 @@ from backstory.domain.patterns import any_match
 from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step, Stop, never
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.appending import Memory, append
-from backstory.infrastructure.codec import reads_of
+from backstory.infrastructure.codec import reads_of, shared_reads_of
 from backstory.infrastructure.programs import advance, drive
 from backstory.infrastructure.waiting import Signal
 
@@ -59,6 +59,7 @@ class MemoryEngine:
         self._rows: list[StoredEvent] = []
         self._by_id: dict[bytes, int] = {}
         self._streams: dict[tuple[int, str], list[int]] = {}
+        self._correlations: dict[bytes, list[int]] = {}
         self._peaks: dict[tuple[int, str], list[int]] = {}
         self._keys: dict[tuple[int, str], dict[str, list[int]]] = {}
         self._clears: dict[tuple[int, str], list[int]] = {}
@@ -163,6 +164,8 @@ class MemoryEngine:
         self._streams.setdefault(at, []).append(row.position)
         peaks = self._peaks.setdefault(at, [])
         peaks.append(max(row.version, peaks[-1]) if peaks else row.version)
+        if row.correlation is not None:
+            self._correlations.setdefault(row.correlation, []).append(row.position)
         if row.causes is not None or row.extra is not None:
             self._link(row)
         if row.key is None:
@@ -181,8 +184,10 @@ class MemoryEngine:
             self._effects.setdefault(cause, []).append(row.position)
 
     def _referred(self, row: StoredEvent) -> set[int]:
-        """Return the positions of an event's causes and of what it read."""
-        return {self._by_id[cause] for cause in split_causes(row.causes)}.union(reads_of(row.extra))
+        """Return the positions of an event's causes, of what it read, and of the write with which it shares reads."""
+        shared = shared_reads_of(row.extra)
+        named = split_causes(row.causes) if shared is None else [*split_causes(row.causes), shared]
+        return {self._by_id[event_id] for event_id in named}.union(reads_of(row.extra))
 
     # Reading
 
@@ -355,8 +360,11 @@ class MemoryEngine:
 
     def _candidates(self, query: LogQuery) -> Iterable[StoredEvent]:
         until = min(query.until, len(self._rows))
-        if query.stream is None:
-            positions: Sequence[int] = range(max(query.after, 0) + 1, until + 1)
+        if query.stream is None and query.correlation is not None:
+            together = self._correlated(query.correlation)
+            positions: Sequence[int] = together[bisect_right(together, query.after) : bisect_right(together, until)]
+        elif query.stream is None:
+            positions = range(max(query.after, 0) + 1, until + 1)
         else:
             merged: list[int] = []
             for branch, _ in query.lineage:
@@ -366,6 +374,14 @@ class MemoryEngine:
             if query.versions is not None:
                 positions = sorted(positions, key=lambda at: self._rows[at - 1].version)
         return (self._rows[at - 1] for at in (reversed(positions) if query.reverse else positions))
+
+    def _correlated(self, correlation: bytes) -> list[int]:
+        """Return the positions of a correlation's events; the one that began it may not name it."""
+        together = self._correlations.get(correlation, [])
+        first = self._by_id.get(correlation[1:]) if correlation[:1] == b"u" else None
+        if first is None or self._rows[first - 1].correlation is not None:
+            return together
+        return sorted((first, *together))
 
     @_locked
     def expiring(self, lineage: Lineage, since_us: int, until_us: int) -> list[tuple[str, str]]:
