@@ -209,7 +209,8 @@ def naming(place: str) -> Iterator[None]:
         yield
     except (InvalidValueError, InvalidScopeError, InvalidKeyError) as error:
         key = f"{place}.{_field_of(error)}"
-        raise ConfigError(f"{key}: {error.message}", key=key, hint=error.hint) from error
+        what = error.rule if isinstance(error, InvalidValueError) else error.message
+        raise ConfigError(f"{key}: {what}", key=key, hint=error.hint) from error
 
 
 def _field_of(error: BackstoryError) -> str:

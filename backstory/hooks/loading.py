@@ -76,11 +76,6 @@ def _made(wanted: ConfiguredHook, found: Any) -> Callable[..., Any]:
         found = _instance(found, wanted.options or {}, key)
     elif wanted.options is not None:
         raise ConfigError(f"{key}: {wanted.hook} is no class", key=key, hint="Leave options out, or name a class.")
-    if not callable(found):
-        key = f"{wanted.place}.hook"
-        raise ConfigError(
-            f"{key}: {wanted.hook} cannot be called", key=key, hint="Name a function, or an object with __call__."
-        )
     made: Callable[..., Any] = found
     return made
 

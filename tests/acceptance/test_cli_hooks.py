@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,9 @@ def test_a_write_that_a_hook_refuses_ends_with_1_and_says_why(cli: Any, folder: 
 def test_hooks_of_the_current_folder_run_and_those_in_the_background_have_run_at_the_end(
     process: Any, own: Path
 ) -> None:
-    assert 0 == process("set", "agent:a", "plan", "1").code
+    # As the installed command: Python itself does not look for modules here.
+    elsewhere = {**os.environ, "PYTHONSAFEPATH": "1"}
+    assert 0 == process("set", "agent:a", "plan", "1", env=elsewhere).code
     assert "x" == (own / "done").read_text()
     answer = process("set", "agent:a", "plan", "null")
     assert (1, True) == (answer.code, "None is no plan" in answer.error)

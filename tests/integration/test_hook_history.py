@@ -393,10 +393,10 @@ def test_a_dry_run_counts_and_writes_nothing(store_url: str, tmp_path: Path) -> 
         assert (head, 5) == (store.position(), len(list(store.hooks.history())))
 
 
-def test_a_store_that_only_reads_can_count_and_not_compact(sqlite_url: str) -> None:
-    with backstory.open(sqlite_url) as store:
+def test_a_store_that_only_reads_can_count_and_not_compact(lasting_url: str) -> None:
+    with backstory.open(lasting_url) as store:
         record(store, *(Run("a") for _ in range(5)))
-    with backstory.open(sqlite_url, read_only=True) as store:
+    with backstory.open(lasting_url, read_only=True) as store:
         assert 4 == store.hooks.compact(Retention(max_count=1), dry_run=True).left_out
         with pytest.raises(ReadOnlyError):
             store.hooks.compact(Retention(max_count=1))
@@ -544,11 +544,18 @@ def test_the_log_knows_the_last_registration_of_each_hook_at_each_point(store: A
 # The asyncio face
 
 
-async def test_the_asyncio_face_lists_counts_and_compacts_as_the_blocking_one(sqlite_url: str) -> None:
-    with backstory.open(sqlite_url) as store:
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def lasting_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a store that can be opened again."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+async def test_the_asyncio_face_lists_counts_and_compacts_as_the_blocking_one(lasting_url: str) -> None:
+    with backstory.open(lasting_url) as store:
         record(store, *(Run("a") for _ in range(5)), Run("b"))
         expected = places(store.hooks.history(name="a")), list(store.hooks.stats())
-    async with backstory.open_async(sqlite_url) as astore:
+    async with backstory.open_async(lasting_url) as astore:
         found = [execution async for execution in astore.hooks.history(name="a")]
         assert expected == (places(found), await astore.hooks.stats())
         assert {"a": 3} == (await astore.hooks.compact(Retention(max_count=2))).by_hook

@@ -81,7 +81,7 @@ def test_a_configured_hook_stands_in_the_path_of_writes(store_url: str) -> None:
         with pytest.raises(HookCancelledError, match="a price is never negative"):
             store.set("tool:shop", "price", -5)
 
-        assert ["check_price"] == [info.name for info in store.hooks.list()]
+        assert [("check_price", "closed")] == [(info.name, info.circuit) for info in store.hooks.list()]
         assert ["check_price"] == [each.hook for each in store.hooks.registrations()]
 
 
