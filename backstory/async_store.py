@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
 from time import monotonic
@@ -30,6 +30,7 @@ from backstory.verification import Progress, VerificationReport
 if TYPE_CHECKING:
     from networkx import DiGraph
 
+    from backstory.counterfactuals import Counterfactual
     from backstory.hooks.async_face import AsyncHooks
     from backstory.replay.explanation import Explanation, Impact
     from backstory.replay.timeline import Timeline
@@ -42,6 +43,11 @@ _WAIT_S: Final = 3600.0
 def tracing() -> Any:
     """Return the programs of causes and effects, imported when they are first wanted."""
     return import_module("backstory.tracing")
+
+
+def counterfactuals() -> Any:
+    """Return the programs of what-if questions, imported when they are first wanted."""
+    return import_module("backstory.counterfactuals")
 
 
 class AsyncStateView:
@@ -420,6 +426,28 @@ class AsyncStateStore(AsyncStateOperations):
         """Return all that an event led to, along causes and reads; raises `NotFoundError`."""
         answer: Impact = await self._runner.run(tracing().led_to(self._core, event))
         return answer
+
+    async def what_if(
+        self,
+        *,
+        without: EventLike | Iterable[EventLike] = (),
+        replace: Mapping[EventLike, Any] | None = None,
+        insert: Iterable[tuple[Any, ...]] | None = None,
+        cascade: bool = True,
+    ) -> Counterfactual:
+        """Return what would have happened without some events, with other values, or with writes that were not made.
+
+        `replace` maps events to other values; `insert` holds `(point, scope, ("set", key, value))`. What was caused
+        by what vanishes vanishes too; without `cascade` it stays and is listed as stale. Nothing is written.
+        """
+        question = counterfactuals().what_if(
+            self._core, without=without, replace=replace, insert=insert, cascade=cascade, keep=self._kept
+        )
+        answer: Counterfactual = await self._runner.run(question)
+        return answer
+
+    async def _kept(self, differences: Sequence[Difference], name: str) -> AsyncStateStore:
+        return self._on(await self._runner.run(counterfactuals().kept(self._core, differences, name)))
 
     # Branches
 

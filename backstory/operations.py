@@ -123,7 +123,7 @@ class Operations:
     ) -> Program[int]:
         author = author_of(given, self._actor)
         intent = self._decisions.copy(stream_of(source), stream_of(target), pattern=pattern, author=author, move=move)
-        _, count = yield from self._session.perform(intent, author)
+        _, count = yield from self._session.perform((yield from self._session.refer(intent)), author)
         return int(count)
 
     def update(
