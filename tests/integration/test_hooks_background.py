@@ -18,16 +18,24 @@ import pytest
 import backstory
 from backstory import HookCancelledError, HookError, context
 from backstory.domain.hooks import HookResult
+from tests.support.background import (
+    HOME,
+    PATIENCE_S,
+    WRITES,
+    Gate,
+    after_of,
+    executions,
+    marks_of,
+    noting,
+    queue_of,
+)
 from tests.support.on_a_loop import FACES, opened
 from tests.support.processes import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-PATIENCE_S: Final = 60.0
 NEVER_S: Final = 3600.0
-HOME: Final = "agent:a"
-WRITES: Final = "after_state_write"
 
 
 @pytest.fixture(params=FACES)
@@ -40,57 +48,6 @@ def face(request: pytest.FixtureRequest) -> str:
 def store(face: str, store_url: str) -> Iterator[Any]:
     with opened(face, store_url) as store:
         yield store
-
-
-def queue_of(store: Any) -> Any:
-    """Return the background of an open store."""
-    return getattr(store, "inner", store)._core.gate.path.after.queue
-
-
-def after_of(store: Any) -> Any:
-    """Return what runs hooks behind the commits of an open store."""
-    return getattr(store, "inner", store)._core.gate.path.after
-
-
-def engine_of(store: Any) -> Any:
-    """Return the engine of an open store."""
-    return getattr(store, "inner", store)._core.engine
-
-
-def marks_of(store: Any) -> dict[str, int]:
-    """Return the marks of all writers."""
-    inner = getattr(store, "inner", store)
-    answer = inner._runner.run(inner._core.engine.trackings("hooks:"))
-    marks: dict[str, int] = answer if isinstance(answer, dict) else store._wait(answer)
-    return marks
-
-
-def executions(store: Any, name: str | None = None) -> list[Any]:
-    """Return the recorded runs, in the order of the log."""
-    return list(store.hooks.history(name=name))
-
-
-def noting(into: list[Any]) -> Callable[[Any], None]:
-    """Return a hook that notes the keys that it ran for."""
-
-    def note(run: Any) -> None:
-        into.append(run.key)
-
-    return note
-
-
-class Gate:
-    """A hook that waits to be let go, and says when it runs."""
-
-    def __init__(self) -> None:
-        self.reached = threading.Event()
-        self.open = threading.Event()
-        self.keys: list[str] = []
-
-    def __call__(self, run: Any) -> None:
-        self.keys.append(run.key)
-        self.reached.set()
-        assert self.open.wait(PATIENCE_S)
 
 
 # When and how many
