@@ -87,6 +87,8 @@ class Chain:
                 continue
             execution = yield from self.execute(registration, stage, ended.subject)
             ended.executions.append(execution)
+            if execution.result is HookResult.CONTINUE:  # most do not want anything
+                continue
             if execution.failed:
                 if registration.required:
                     ended.stop, ended.by = "required", execution
@@ -160,7 +162,10 @@ class Chain:
         if answer.error is not None:
             execution.error = told(answer.error)
             return
-        result = HookResult.CONTINUE if answer.value is None else answer.value
+        if answer.value is None:  # allowed at every stage
+            execution.result = HookResult.CONTINUE
+            return
+        result = answer.value
         try:
             if not isinstance(result, HookResult):
                 raise InvalidValueError(

@@ -17,7 +17,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 
 _MOST_KNOWN: Final = 2048
-_LONGEST_KNOWN: Final = 4096
+_MOST_KNOWN_BYTES: Final = 8 * 2**20
 _CONTINUE: Final = b'{"kind":"continue"}'
 
 
@@ -28,6 +28,7 @@ class Recorder:
         self._redaction = redaction
         self._track_reads = track_reads
         self._known_clean: set[tuple[str, bytes]] = set()
+        self._known_bytes = 0
 
     def drafts(self, executions: Sequence[Execution], author: Author) -> list[Draft]:
         """Return the events of these runs, each followed by what it did to its circuit."""
@@ -78,28 +79,38 @@ class Recorder:
     def _suspects(self, execution: Execution) -> bool:
         """Return whether anything that is recorded may be sensitive; what was looked at lately is not again."""
         subject, result = execution.subject, execution.result
-        field = _field(subject.key)
         if execution.steps or execution.error is not None or subject.metadata is not None or subject.tags:
             return True
-        texts = (subject.stream, subject.key, subject.as_of, None if result is None else result.reason)
-        parts = ((field, subject.before), (field, subject.after), (field, execution.value))
-        return (
-            (result is not None and bool(result.operations or result.key or result.scope))
-            or any(text is not None and not self._is_clean("", _text(text)) for text in texts)
-            or any(part is not None and not self._is_clean(name, part) for name, part in parts)
+        if result is not None and (result.operations or result.key or result.scope):
+            return True
+        field = _field(subject.key)
+        reason = None if result is None else result.reason
+        return not (
+            self._is_clean(field, subject.after)
+            and self._is_clean(field, subject.before)
+            and self._is_clean(field, execution.value)
+            and self._is_clean_text(subject.stream)
+            and self._is_clean_text(subject.key)
+            and self._is_clean_text(subject.as_of)
+            and self._is_clean_text(reason)
         )
 
-    def _is_clean(self, field: str, encoded: bytes) -> bool:
+    def _is_clean_text(self, text: str | None) -> bool:
+        return text is None or self._is_clean("", _text(text))
+
+    def _is_clean(self, field: str, encoded: bytes | None) -> bool:
         """Return whether a value under a name holds nothing sensitive."""
-        if (field, encoded) in self._known_clean:
+        if encoded is None or (field, encoded) in self._known_clean:
             return True
         value = {field: codec.decode_value(encoded)}
-        clean = self._redaction.redact(value) is value
-        if clean and len(encoded) <= _LONGEST_KNOWN:
-            if len(self._known_clean) >= _MOST_KNOWN:
-                self._known_clean.clear()
-            self._known_clean.add((field, encoded))
-        return clean
+        if self._redaction.redact(value) is not value:
+            return False
+        if len(self._known_clean) >= _MOST_KNOWN or self._known_bytes >= _MOST_KNOWN_BYTES:
+            self._known_clean.clear()
+            self._known_bytes = 0
+        self._known_clean.add((field, encoded))
+        self._known_bytes += len(encoded)
+        return True
 
     def _cleaned(self, data: bytes, key: str | None) -> bytes:
         value = codec.decode_value(data)
