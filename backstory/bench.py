@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from json import dumps
 from pathlib import Path
 from typing import Any, Final
 
-from backstory.measuring import processes, reading, report, writing
+from backstory.measuring import hooking, processes, reading, report, writing
 from backstory.measuring.disk import fsync_rate, size_of
 from backstory.measuring.machine import machine, versions
 from backstory.measuring.samples import Burst, Figure
@@ -54,6 +55,8 @@ def _round(folder: Path, found: Rounds) -> None:
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
             _note(found, who, measure(_url(fresh)).figures())
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
+        _hooking(Path(fresh), found)
+    with tempfile.TemporaryDirectory(dir=folder) as fresh:
         _reading(Path(fresh), found)
     with tempfile.TemporaryDirectory(dir=folder) as fresh:
         _note(found, "import backstory, a process", processes.in_ms(processes.importing(count=3)))
@@ -74,6 +77,23 @@ def _writing() -> Iterable[tuple[str, Callable[[str], Burst]]]:
     yield "set, one caller", on(lambda store: writing.by_one(store, count=1000))
     yield "set_many of 1000", on(lambda store: writing.in_batches(store, batches=8, size=1000))
     yield "transaction of 1000", on(lambda store: writing.in_transactions(store, batches=8, size=1000))
+
+
+def _hooking(folder: Path, found: Rounds) -> None:
+    """Measure writes with a no-op hook beside writes without; the background's work is in the events a second."""
+    with ExitStack() as stack:
+
+        def opened(name: str) -> StateStore:
+            return stack.enter_context(open_store(f"sqlite:///{folder / name}.db"))
+
+        writers = {
+            "set, no hook": hooking.Writer(opened("plain"), hooking.fresh()),
+            "set, a hook before it": hooking.Writer(hooking.with_before(opened("before")), hooking.fresh()),
+            "set, a hook behind it": hooking.Writer(hooking.with_after(opened("behind")), hooking.fresh()),
+        }
+        for who, seen in hooking.in_turns(writers, turns=8, each=hooking.BURST).items():
+            figures = seen.figures()
+            _note(found, who, {metric: figures[metric] for metric in ("events/s", "p50 us", "p99 us")})
 
 
 def _reading(folder: Path, found: Rounds) -> None:

@@ -20,6 +20,8 @@ from backstory.measuring.samples import Figure
 Size = Literal["quick", "usual", "long"]
 Measure = Callable[[Path], Mapping[str, float]]
 """Given a fresh folder, returns figures by metric."""
+Figures = Mapping[str, Mapping[str, float]]
+"""By contender and metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,19 @@ class Run:
             for who in order[turn:] + order[:turn]:
                 for metric, figure in self._measured(contenders[who]).items():
                     found.setdefault((who, metric), []).append(figure)
+            self.sample_disk(f"{name}, after round {number + 1}")
+        return Table(tuple(Figure(who, metric, tuple(samples)) for (who, metric), samples in found.items()))
+
+    def together(self, name: str, measure: Callable[[Path], Figures]) -> Table:
+        """Measure contenders that take turns by themselves, all at once in each round."""
+        found: dict[tuple[str, str], list[float]] = {}
+        self.sample_disk(f"{name}, before")
+        for number in range(self.rounds):
+            gc.collect()
+            with tempfile.TemporaryDirectory(dir=self.folder) as folder:
+                for who, figures in measure(Path(folder)).items():
+                    for metric, figure in figures.items():
+                        found.setdefault((who, metric), []).append(figure)
             self.sample_disk(f"{name}, after round {number + 1}")
         return Table(tuple(Figure(who, metric, tuple(samples)) for (who, metric), samples in found.items()))
 

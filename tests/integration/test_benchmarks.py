@@ -44,6 +44,15 @@ def test_contenders_take_turns_and_each_round_begins_with_another(tmp_path: Path
     assert (0.5, 4 / 3) == table.ratios("a", "b", "events/s")
 
 
+def test_contenders_that_take_turns_by_themselves_are_measured_once_a_round(tmp_path: Path) -> None:
+    figures = iter([{"a": {"p50 us": 1.0}, "b": {"p50 us": 2.0}}, {"a": {"p50 us": 3.0}, "b": {"p50 us": 4.0}}])
+    run = Run(tmp_path, "quick", 2)
+    table = run.together("row", lambda _: next(figures))
+
+    assert (0.5, 0.75) == table.ratios("a", "b", "p50 us")
+    assert 3 == len(run.fsyncs)
+
+
 @pytest.mark.parametrize(("sense", "met"), [("at least", True), ("at most", False)])
 def test_a_claim_is_judged_by_the_median_of_its_rounds(sense: str, met: bool) -> None:
     claim = Claim("ours / theirs", (0.1, 0.7, 0.9), sense, 0.6)  # type: ignore[arg-type]
