@@ -30,6 +30,7 @@ from backstory.verification import Progress, VerificationReport
 if TYPE_CHECKING:
     from networkx import DiGraph
 
+    from backstory.async_replay import AsyncReplay
     from backstory.counterfactuals import Counterfactual
     from backstory.hooks.async_face import AsyncHooks
     from backstory.replay.explanation import Explanation, Impact
@@ -481,6 +482,13 @@ class AsyncStateStore(AsyncStateOperations):
         from backstory.hooks.async_face import AsyncHooks  # noqa: PLC0415 - only where there are any
 
         return AsyncHooks(self._core, self._runner)
+
+    @property
+    def replay(self) -> AsyncReplay:
+        """Replays of recorded runs of hooks."""
+        from backstory.async_replay import AsyncReplay  # noqa: PLC0415 - only where something is replayed
+
+        return AsyncReplay(self._core, self._runner)
 
     # Import and care
 

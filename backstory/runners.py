@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 from backstory.domain.commits import Commit, Outcome
@@ -12,6 +13,8 @@ from backstory.domain.ports import Append, AppendAll, CallOut, Engine, Here, Pro
 from backstory.infrastructure.group import AsyncGroupCommit, GroupCommit
 
 T = TypeVar("T")
+#: Whether what runs here is a replay of something recorded, which changes nothing.
+replaying: ContextVar[bool] = ContextVar("backstory_replaying", default=False)
 
 
 class Runner:
@@ -66,13 +69,16 @@ class Runner:
 
     def _called_out(self, request: CallOut) -> tuple[Any, BaseException | None]:
         try:
-            return request.blocking(self), None
+            answer = request.blocking(self)
         except BaseException as error:  # noqa: BLE001 - an interrupt: the program lets go of what it holds
             return None, error
+        return answer, StoreClosedError() if self.closed else None
 
     def _submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         if self.engine.read_only:
             raise ReadOnlyError
+        if replaying.get():
+            raise ReadOnlyError("write in a replay")
         return self.group.submit(commits)
 
     def close(self) -> None:
@@ -134,13 +140,16 @@ class AsyncRunner:
 
     async def _called_out(self, request: CallOut) -> tuple[Any, BaseException | None]:
         try:
-            return await request.awaiting(self), None
+            answer = await request.awaiting(self)
         except BaseException as error:  # noqa: BLE001 - a cancelled task: the program lets go of what it holds
             return None, error
+        return answer, StoreClosedError() if self.closed else None
 
     def _submit(self, commits: Sequence[Commit]) -> asyncio.Future[Sequence[Outcome]]:
         if self.engine.read_only:
             raise ReadOnlyError
+        if replaying.get():
+            raise ReadOnlyError("write in a replay")
         return self.group.submit(commits)
 
     async def close(self) -> None:

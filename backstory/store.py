@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from backstory.hooks.face import Hooks
     from backstory.replay.explanation import Explanation, Impact
     from backstory.replay.timeline import Timeline
+    from backstory.replay_face import Replay
 
 EventLike = RecordedEvent | UUID | str | int
 
@@ -457,6 +458,13 @@ class StateStore(StateOperations):
         from backstory.hooks.face import Hooks  # noqa: PLC0415 - only where there are any
 
         return Hooks(self._core, self._runner)
+
+    @property
+    def replay(self) -> Replay:
+        """Replays of recorded runs of hooks."""
+        from backstory.replay_face import Replay  # noqa: PLC0415 - only where something is replayed
+
+        return Replay(self._core, self._runner)
 
     # Import and care
 

@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import Any, Final, NamedTuple
 
@@ -21,7 +22,7 @@ from backstory.context import Place, inside_hook
 from backstory.domain.context import Author
 from backstory.domain.errors import HookError
 from backstory.domain.ports import CallOut, Clock, Program
-from backstory.hooks.run_context import HookContext, Subject, World
+from backstory.hooks.run_context import HookContext, Outside, Subject, World
 
 Finder = Callable[[str, str], Program[tuple[Any, int | None]]]
 Waiting = Callable[[Coroutine[Any, Any, Any]], Any]
@@ -53,7 +54,9 @@ class Invocation:
         author: Author,
         clock: Clock,
         find: Finder,
+        outside: Outside | None = None,
     ) -> None:
+        """Take a hook and what it is run for; `outside` (None: the world) is where its context takes things from."""
         self._hook = hook
         self._subject = subject
         self._name = name
@@ -62,12 +65,13 @@ class Invocation:
         self._author = author
         self._clock = clock
         self._find = find
+        self._outside = outside
         self.steps: list[dict[str, Any]] = []
         #: What the hook wrote through the store, beside its operation.
         self.written: set[Place] = set()
 
     def _context(self, find: Callable[[str, str], Any], wait: Waiting) -> HookContext:
-        world = World(self._clock, find)
+        world = World(self._clock, find) if self._outside is None else self._outside
         context = HookContext(self._name, self._subject, world, asynchronous=self._asynchronous, wait=wait)
         self.steps = context.steps
         return context
@@ -115,7 +119,7 @@ class Invocation:
         loop = asyncio.get_running_loop()
 
         def wait(coroutine: Coroutine[Any, Any, Any]) -> Any:
-            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+            return _answered(asyncio.run_coroutine_threadsafe(_outcome_of(coroutine), loop).result())
 
         if self._asynchronous:
             context = self._context(lambda scope, key: runner.run(self._find(scope, key)), wait)
@@ -175,7 +179,11 @@ async def _finished(value: Awaitable[Any]) -> Any:
 
 def _waited(coroutine: Coroutine[Any, Any, Any]) -> Any:
     """Return what a coroutine comes to, for a sync hook of a blocking caller: its thread may have a loop already."""
-    value, error = own_loop().run(lambda: _outcome_of(coroutine), None)
+    return _answered(own_loop().run(lambda: _outcome_of(coroutine), None))
+
+
+def _answered(outcome: tuple[Any, BaseException | None]) -> Any:
+    value, error = outcome
     if error is not None:
         raise error
     return value
@@ -277,9 +285,7 @@ class OwnLoop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="backstory-hook-loop", daemon=True)
-        self._thread.start()
-        self._inner: OwnLoop | None = None
+        threading.Thread(target=self._loop.run_forever, name="backstory-hook-loop", daemon=True).start()
         #: Whether something holds it up that does not let go.
         self.stuck = False
 
@@ -287,12 +293,8 @@ class OwnLoop:
         self, work: Callable[[], Coroutine[Any, Any, Any]], timeout_s: float | None
     ) -> tuple[Any, BaseException | None]:
         """Return (what the work returns, None) or (None, the error), TimeoutError where its time is up."""
-        if threading.current_thread() is self._thread:
-            # An async hook that uses the blocking store: what that awaits cannot run on the loop that it holds up.
-            if self._inner is None or self._inner.stuck:
-                self._inner = OwnLoop()
-            return self._inner.run(work, timeout_s)
         context = contextvars.copy_context()
+        context.run(_depth.set, _depth.get() + 1)
         bell = threading.Lock()
         bell.acquire()
         tasks: list[asyncio.Task[Any]] = []
@@ -321,14 +323,16 @@ class OwnLoop:
         self.stuck = not turned.wait(_ALIVE_S)
 
 
-_own_loop: OwnLoop | None = None
-_own_loop_lock = threading.Lock()
+#: How many of the loops are those inside whose calls the caller is.
+_depth: ContextVar[int] = ContextVar("backstory_loop_depth", default=0)
+_own_loops: list[OwnLoop] = []
+_own_loops_lock = threading.Lock()
 
 
 def _forked() -> None:
     """Begin anew in a forked process: the threads stayed in the other one."""
-    global _beside, _own_loop, _own_loop_lock
-    _beside, _own_loop, _own_loop_lock = Beside(), None, threading.Lock()
+    global _beside, _own_loops, _own_loops_lock
+    _beside, _own_loops, _own_loops_lock = Beside(), [], threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
@@ -336,9 +340,15 @@ if hasattr(os, "register_at_fork"):
 
 
 def own_loop() -> OwnLoop:
-    """Return this process's loop for async hooks, made at the first use, and anew where a hook holds it up for ever."""
-    global _own_loop  # noqa: PLW0603 - one loop a process
-    with _own_loop_lock:
-        if _own_loop is None or _own_loop.stuck:
-            _own_loop = OwnLoop()
-        return _own_loop
+    """Return this process's loop for async hooks, made at the first use, and anew where a hook holds it up for ever.
+
+    An async hook that uses the blocking store holds up its loop until the store has answered: what has to be awaited
+    for that runs on the next one.
+    """
+    depth = _depth.get()
+    with _own_loops_lock:
+        while len(_own_loops) <= depth:
+            _own_loops.append(OwnLoop())
+        if _own_loops[depth].stuck:
+            _own_loops[depth] = OwnLoop()
+        return _own_loops[depth]

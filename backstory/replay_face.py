@@ -1,0 +1,95 @@
+"""The blocking face: `store.replay`, where recorded runs of hooks are run again.
+
+Made from `async_replay.py` by `tools/unasync.py`: change that one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from backstory.core import PAGE, Core, check_limit
+from backstory.domain.errors import InvalidValueError
+from backstory.domain.events import StoredEvent
+from backstory.domain.scopes import Scope
+from backstory.hooks.path import Path
+from backstory.hooks.replaying import Question, ReplayReport, ReplayResult, replay_run, report_of
+from backstory.hooks.replays import Runs, completed, page_of, started
+from backstory.projections.points import Point
+from backstory.replay.comparison import Comparison, compare
+from backstory.runners import Runner
+
+Progress = Callable[[int, int | None], None]
+
+
+class Replay:
+    """Replays of what is recorded. Nothing that is replayed changes the store, but for the events that say so."""
+
+    def __init__(self, core: Core, runner: Runner) -> None:
+        self._core = core
+        self._runner = runner
+
+    def hooks(
+        self,
+        *,
+        name: str | None = None,
+        point: str | None = None,
+        correlation_id: str | None = None,
+        session: Scope | str | None = None,
+        since: Point | None = None,
+        until: Point | None = None,
+        mode: str = "exact",
+        changes: Mapping[str, Any] | None = None,
+        timeout_s: float | None = 30,
+        stop_on_error: bool = True,
+        concurrency: int = 1,
+        progress: Progress | None = None,
+    ) -> ReplayReport:
+        """Run recorded runs of hooks again, from their records alone, and return what they came to.
+
+        `mode` is `exact`, `modified` (with `changes`, paths into the hook's context), `simulate` (the recorded
+        answers, nothing is run) or `debug` (as exact, all of them, whatever fails). A session is that of the keys
+        that the hooks ran for. `progress` gets how many are done, and how many there are where that is known.
+        Raises `InvalidValueError` and `InvalidPointError`.
+        """
+        question = Question.of(mode, changes, timeout_s)
+        wanted = Runs.of(name=name, point=point, correlation_id=correlation_id, session=session)
+        if not concurrency or isinstance(concurrency, bool):
+            raise InvalidValueError("concurrency", rule=f"is {concurrency!r}", hint="Give 1 or more.")
+        check_limit(concurrency)
+        begun = time.monotonic()
+        told = self._runner.run(started(self._core, wanted, question))
+        after, last = self._runner.run(self._core.bounds(since, until))
+        results: list[ReplayResult] = []
+        stop = stop_on_error and question.mode != "debug"
+        try:
+            more = True
+            while more:
+                rows, after, more = self._runner.run(page_of(self._core, wanted, after, last, PAGE))
+                for at in range(0, len(rows), concurrency):
+                    results += self._together(rows[at : at + concurrency], question)
+                    if progress is not None:
+                        progress(len(results), None if more else len(results) + len(rows) - at - concurrency)
+                    if stop and any(not result.ok for result in results[-concurrency:]):
+                        more = False
+                        break
+        finally:
+            report = report_of(question.mode, results, begun)
+            self._runner.run(completed(self._core, told, report))
+        return report
+
+    def _together(self, rows: Sequence[StoredEvent], question: Question) -> list[ReplayResult]:
+        """Replay some runs at once."""
+        path = self._core.gate.path
+        registry = path.registry if isinstance(path, Path) else None
+        programs = [replay_run(self._core, registry, row, question) for row in rows]
+        if len(programs) == 1:
+            return [self._runner.run(programs[0])]
+        with ThreadPoolExecutor(len(programs)) as pool:
+            return list(pool.map(self._runner.run, programs))
+
+    def compare(self, a: object, b: object, *, ignore: Iterable[str] = (), unordered: Iterable[str] = ()) -> Comparison:
+        """Return how two values differ; paths in `ignore` do not count, lists at `unordered` have no order."""
+        return compare(a, b, ignore=ignore, unordered=unordered)
