@@ -482,6 +482,25 @@ def test_compactions_at_once_with_runs_at_once_leave_counts_true(store: Any) -> 
     assert 90 == len(list(store.hooks.history(compacted=True))) == store.hooks.stats()[0].runs
 
 
+def test_a_fork_sees_what_was_compacted_before_it_and_nothing_of_what_was_later(store: Any) -> None:
+    record(store, *(Run() for _ in range(4)))
+    early = store.fork(as_of=2)
+    store.hooks.compact(Retention(max_count=2))
+    late = store.fork()
+    record(late, Run())
+    late_head = store.position()
+    store.hooks.compact(Retention(max_count=1))
+
+    assert [4] == places(store.hooks.history())
+    assert [1, 2] == places(early.hooks.history())
+    assert [3, 4, late_head] == places(late.hooks.history())
+    assert [4, 2, 5] == [each.hooks.stats()[0].runs for each in (store, early, late)]
+
+    late.hooks.compact(Retention(max_count=0))
+    assert ([4], []) == (places(store.hooks.history()), places(late.hooks.history()))
+    assert [1, 2, 3, 4, late_head] == places(late.hooks.history(compacted=True))
+
+
 def test_what_a_changing_hook_did_stays_for_the_write_names_it(store: Any) -> None:
     store.hooks.register("before_state_write", lambda c: HookResult.modified(c.after + 1), name="adder")
     store.hooks.register("before_state_write", lambda _: None, name="watcher")
