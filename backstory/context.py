@@ -32,11 +32,18 @@ class WriteContext(TypedDict, total=False):
     traceparent: str | None
 
 
+Place = tuple[int, str, str | None]
+
+
 class Inside(NamedTuple):
-    """The hooks inside whose run we are, outermost first, and what their writes are part of and caused by."""
+    """The hooks inside whose run we are, outermost first, and what their writes are part of and caused by.
+
+    `written` are the places (branch, stream, key) that were written inside these runs, a set for each.
+    """
 
     hooks: tuple[str, ...]
     author: Author
+    written: tuple[set[Place], ...] = ()
 
 
 _ambient: ContextVar[WriteContext | None] = ContextVar("backstory_context", default=None)
@@ -60,9 +67,14 @@ def context(**given: Unpack[WriteContext]) -> Iterator[None]:
 
 
 @contextmanager
-def inside_hook(hook: str, author: Author) -> Iterator[None]:
-    """Give what a hook writes inside the block its operation's context; the caller's ambient one does not reach it."""
-    inside = _inside.set(Inside((*hooks_in(author.extra), hook), author))
+def inside_hook(hook: str, author: Author, written: set[Place]) -> Iterator[None]:
+    """Give what a hook writes inside the block its operation's context; the caller's ambient one does not reach it.
+
+    The places that it writes come into `written`.
+    """
+    outer = _inside.get()
+    places = (written, *(() if outer is None else outer.written))
+    inside = _inside.set(Inside((*hooks_in(author.extra), hook), author, places))
     ambient = _ambient.set(None)
     try:
         yield
@@ -71,16 +83,33 @@ def inside_hook(hook: str, author: Author) -> Iterator[None]:
         _inside.reset(inside)
 
 
-def with_reads(draft: Draft, positions: Iterable[int]) -> Draft:
-    """Return a draft that says what it rests on: the positions of the events that wrote what was read."""
+def with_reads(draft: Draft, positions: Iterable[int], *, shared: bytes | None = None) -> Draft:
+    """Return a draft that says what it rests on: the positions of the events that wrote what was read.
+
+    `shared` is the id of an earlier write of the same commit that rests on the same, and says so.
+    """
     reads = tuple(sorted({*draft.reads, *positions}))
-    if reads == draft.reads:
+    shared = shared or draft.shared
+    if reads == draft.reads and shared == draft.shared:
         return draft
-    if draft.reads and draft.extra is not None:
-        parts = codec.decode_value(draft.extra)
-        return draft._replace(extra=codec.encode_value({**parts, "reads": reads}), reads=reads)
-    said = codec.encode_value({"reads": reads})
-    return draft._replace(extra=said if draft.extra is None else draft.extra[:-1] + b"," + said[1:], reads=reads)
+    said: dict[str, Any] = {"reads": reads} if reads else {}
+    if shared is not None:
+        said["reads_with"] = shared.hex()
+    encoded = codec.encode_value(said)
+    if draft.extra is not None and (draft.reads or draft.shared):
+        encoded = codec.encode_value({**codec.decode_value(draft.extra), **said})
+    elif draft.extra is not None:
+        encoded = draft.extra[:-1] + b"," + encoded[1:]
+    return draft._replace(extra=encoded, reads=reads, shared=shared)
+
+
+def note_written(places: Iterable[Place]) -> None:
+    """Tell the hooks inside whose run we are what was written."""
+    inside = _inside.get()
+    if inside is not None:
+        found = set(places)
+        for written in inside.written:
+            written.update(found)
 
 
 @lru_cache(maxsize=1024)

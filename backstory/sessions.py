@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from backstory.context import with_reads
 from backstory.domain.branches import BranchRow, Lineage
@@ -23,9 +23,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.programs import gather
 from backstory.projections.points import At
 from backstory.projections.state import StateReader
-
-#: What hooks did says itself what it rests on.
-_HOOKS: Final = ("hook.", "circuit.")
+from backstory.resting import Resting
 
 Performed = tuple[Sequence[RecordedEvent], Any]
 
@@ -41,8 +39,15 @@ class Session(Protocol):
         """Return a key's head as this session sees it now, and the reader's instant."""
         ...
 
-    def saw(self, head: KeyHead) -> tuple[int, ...]:
-        """Note that a caller was shown this; return what of it the next write is to say, if not noted for all."""
+    def refer(self, intent: Intent) -> Program[Intent]:
+        """Return the intent of a copy that refers to what it copies."""
+        ...
+
+    def saw(self, head: KeyHead, as_of: object = None) -> tuple[int, ...]:
+        """Note that a caller was shown this, now or at a point.
+
+        Return what of it the next write is to say, where it is not noted for all that follow.
+        """
         ...
 
     def get(self, stream: str, key: str, as_of: object, operation: str = "get") -> Program[Any]:
@@ -149,6 +154,21 @@ def reading(intent: Intent, positions: Sequence[int]) -> Intent:
     return intent._replace(decide=wish)
 
 
+def referring(intent: Intent, until: int) -> Intent:
+    """Return the intent of a copy whose events refer to what they copy, as to something read up to a position."""
+    decide = intent.decide
+    assert decide is not None
+
+    def wish(view: View) -> Decision:
+        decision = decide(view)
+        drafts = tuple(
+            with_reads(draft, (draft.source,)) if 0 < draft.source <= until else draft for draft in decision.drafts
+        )
+        return Decision(drafts, decision.result)
+
+    return intent._replace(decide=wish)
+
+
 class DirectSession:
     """Reads the log as it is, and commits each operation by itself."""
 
@@ -158,7 +178,7 @@ class DirectSession:
         self.branch = self._branch = branch
         self._gate = gate
 
-    def saw(self, head: KeyHead) -> tuple[int, ...]:
+    def saw(self, head: KeyHead, as_of: object = None) -> tuple[int, ...]:  # noqa: ARG002 - all here is committed
         """Return where what was read was written, if that is to be recorded."""
         return (head.position,) if self.track_reads and head.position else ()
 
@@ -170,6 +190,11 @@ class DirectSession:
         """Decide under the log's lock and commit, unless hooks have it otherwise."""
         path = self._gate.path
         return self.perform_plain(intent, author) if path is None else path.write(self, intent, author)
+
+    def refer(self, intent: Intent) -> Program[Intent]:
+        """Return the intent of a copy that refers to what it copies."""
+        yield from ()
+        return referring(intent, LAST_POSITION)
 
     def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
         """Decide under the log's lock and commit."""
@@ -220,7 +245,7 @@ def _items(
     if gate.path is not None and gate.path.reads:
         return (yield from _each(session, [key for key, _ in listed], stream, as_of, "items"))
     for _, head in listed:
-        session.saw(head)
+        session.saw(head, as_of)
     return {key: session.state.value(head) for key, head in listed}
 
 
@@ -260,7 +285,7 @@ class TransactionSession:
         self._reads: dict[tuple[str, str | None], int] = {}
         self._before: dict[str, int] = {}
         self._expiry: Expiry | None = None
-        self._seen: dict[int, None] = {}
+        self._resting = Resting()
         self._ended = False
 
     def begin(self) -> Program[At]:
@@ -379,6 +404,14 @@ class TransactionSession:
         yield from self._load_events({event_id} - self._facts.events.keys())
         return self._facts.events.get(event_id)
 
+    def read_places(self) -> set[tuple[str, str | None]]:
+        """Return the streams and keys that this transaction relies on."""
+        return set(self._reads)
+
+    def forgive(self, stream: str, key: str | None) -> None:
+        """Rely no longer on what was read there."""
+        self._reads.pop((stream, key), None)
+
     def owns(self, event_id: bytes) -> bool:
         """Return whether an event is this transaction's own, in no log yet."""
         return any(draft.event_id == event_id for draft in self._drafts)
@@ -389,32 +422,25 @@ class TransactionSession:
         listing = yield from self._load_listing(stream, at)
         return sorted(key for key, head in listing.items() if head.present(at.instant_us))
 
-    def saw(self, head: KeyHead) -> tuple[int, ...]:
+    def saw(self, head: KeyHead, as_of: object = None) -> tuple[int, ...]:
         """Note that a caller was shown this: whatever is written from here on may rest on it."""
-        if self.home.track_reads and 0 < head.position <= self._began:
-            self._seen[head.position] = None
+        position = head.position if as_of is not None else self.place_of(head)
+        if position and self.home.track_reads:
+            self._resting.saw(position)
         return ()
 
-    def _resting(self, intent: Intent) -> Intent:
-        """Return an intent whose events say what this transaction has read."""
-        if not self._seen:
-            return intent
-        if intent.decide is None:
-            return intent._replace(drafts=self._rest(intent.drafts))
-        decide = intent.decide
+    def refer(self, intent: Intent) -> Program[Intent]:
+        """Return the intent of a copy that refers to what it copies; to what is written here, when it commits."""
+        at = yield from self.begin()
+        return referring(intent, at.position)
 
-        def wish(view: View) -> Decision:
-            decision = decide(view)
-            return Decision(self._rest(decision.drafts), decision.result)
-
-        return intent._replace(decide=wish)
-
-    def _rest(self, drafts: Sequence[Draft]) -> tuple[Draft, ...]:
-        return tuple(draft if draft.type.startswith(_HOOKS) else with_reads(draft, self._seen) for draft in drafts)
+    def place_of(self, head: KeyHead) -> int:
+        """Return the position of what wrote this; 0 for what nothing wrote, or this transaction, which has none yet."""
+        return head.position if head.position <= self._began else 0
 
     def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
         """Note an operation as it is."""
-        intent = self._resting(intent)
+        intent = self._resting.intent(intent)
         if intent.decide is None and not any(draft.given_id or draft.causes for draft in intent.drafts):
             at = yield from self.begin()
             for draft in intent.drafts:
@@ -449,6 +475,7 @@ class TransactionSession:
     ) -> list[RecordedEvent]:
         """Note drafts to commit later and what they change; return their events, without places yet."""
         self._drafts.extend(drafts)
+        self._resting.noted()
         pending = [RecordedEvent(tuple.__new__(StoredEvent, (0, *row[1:])), codec.decode_value) for row in events]
         self._pending.extend(pending)
         self._places.extend(row.position for row in events)
@@ -487,7 +514,7 @@ class TransactionSession:
     def get_plain(self, stream: str, key: str, as_of: object) -> Program[Any]:
         """Return a key's value or `MISSING`, whatever hooks stand there."""
         head, now_us = yield from self.head_of(stream, key) if as_of is None else self._head_at(stream, key, as_of)
-        self.saw(head)
+        self.saw(head, as_of)
         return self._state.value(head) if head.present(now_us) else MISSING
 
     def _head_at(self, stream: str, key: str, as_of: object) -> Program[tuple[KeyHead, int]]:
@@ -566,7 +593,9 @@ class TransactionSession:
         position = view.position
         drafts: list[Draft] = []
         for draft, place in zip(self._drafts, self._places, strict=True):
-            drafts.append(_resourced(draft, moved[draft.source]) if draft.source > self._began else draft)
+            if draft.source > self._began:
+                draft = _resourced(draft, moved[draft.source])  # noqa: PLW2901 - the same draft, better informed
+            drafts.append(draft)
             if draft.given_id and (draft.event_id in known or view.event(draft.event_id) is not None):
                 continue
             known.add(draft.event_id)
@@ -583,4 +612,4 @@ def _resourced(draft: Draft, position: int) -> Draft:
     """Return the draft of a copy with another position of what it copies."""
     data = codec.decode_value(draft.data)
     data["source"]["position"] = position
-    return draft._replace(data=codec.encode_value(data), source=position)
+    return with_reads(draft._replace(data=codec.encode_value(data), source=position), (position,))

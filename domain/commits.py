@@ -20,7 +20,8 @@ class Draft(NamedTuple):
 
     `version` is None for the stream's next one. A chosen version may leave a gap or fill one; it
     is refused where it is taken. `source` is the position of what a copy copies, where it names one. `reads` are the
-    positions of the events that wrote what this rests on; `extra` says so too.
+    positions of the events that wrote what this rests on, and `shared` the id of an earlier draft of the commit that
+    rests on more of them, which this one does too; `extra` says so as well.
     """
 
     event_id: bytes
@@ -39,6 +40,7 @@ class Draft(NamedTuple):
     version: int | None = None
     source: int = 0
     reads: tuple[int, ...] = ()
+    shared: bytes | None = None
 
 
 class KeyHead(NamedTuple):

@@ -265,8 +265,17 @@ class RecordedEvent:
 
     @property
     def reads(self) -> tuple[int, ...]:
-        """Positions of the events that wrote what was read for it: in its transaction, update or hook."""
+        """Positions of the events that wrote what was read for it: in its transaction, update or hook.
+
+        Where a transaction has read much, those that `reads_with` says are not repeated here.
+        """
         return tuple(self._extra("reads") or ())
+
+    @property
+    def reads_with(self) -> UUID | None:
+        """Id of an earlier write of the same transaction: all that was read for that one was read for this one too."""
+        found = self._extra("reads_with")
+        return None if found is None else UUID(hex=found)
 
     @property
     def hash(self) -> bytes:

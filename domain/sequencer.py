@@ -55,7 +55,8 @@ class Batch:
     forks: list[BranchRow] = field(default_factory=list)
     drops: list[tuple[int, int]] = field(default_factory=list)
     tracking: list[Tracking] = field(default_factory=list)
-    #: (cause, effect), both positions: the reverse of what the rows name as their causes, and as what they read.
+    #: (cause, effect), both positions: the reverse of what the rows name as their causes, and as what they read,
+    #: also the write with which they share it.
     causes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -240,9 +241,12 @@ class _Writer:
             chosen,
             _,
             reads,
+            shared,
         ) = draft
         if given and (first := self.events.get(event_id)) is not None:
             return first
+        if shared is not None:
+            reads = (*reads, self.events[shared].position)
         if causes is not None:
             first = self._trace(causes, reads)
             if correlation is None:

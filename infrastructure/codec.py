@@ -21,6 +21,7 @@ __all__ = [
     "encode_value",
     "parts_of_set",
     "reads_of",
+    "shared_reads_of",
 ]
 
 Op = Literal["set", "update", "increment", "copy", "move", "migrate", "restore"]
@@ -38,6 +39,7 @@ _dumps: Final = orjson.dumps
 _loads: Final = orjson.loads
 _VALUE: Final = b'{"value":'
 _READS: Final = b'"reads":['
+_SHARED: Final = b'"reads_with":"'
 _OP: Final = b',"op":"'
 _OP_ENDS: Final = {op: f',"op":"{op}"'.encode() for op in get_args(Op)}
 
@@ -100,6 +102,14 @@ def reads_of(extra: bytes | None) -> tuple[int, ...]:
     if extra is None or _READS not in extra:
         return ()
     return tuple(_loads(extra).get("reads") or ())
+
+
+def shared_reads_of(extra: bytes | None) -> bytes | None:
+    """Return the id of the earlier write whose reads an event says that it shares; most say nothing."""
+    if extra is None or _SHARED not in extra:
+        return None
+    said: str | None = _loads(extra).get("reads_with")
+    return None if said is None else bytes.fromhex(said)
 
 
 def decode_value(data: bytes) -> Any:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from backstory.context import with_reads
 from backstory.domain.branches import FOREVER, MAIN, MAIN_LINEAGE, lineage_of
 from backstory.domain.chain import genesis, link_of
 from backstory.domain.commits import Commit, Decision, Draft, NewBranch, Outcome, Read, Tracking, split_causes
@@ -36,15 +37,22 @@ NewEngine = Callable[[Clock], Engine]
 _NOBODY = Author()
 _DECISIONS = Decisions(codec, new_id, max_bytes=1024)
 
-#: Groups of commits: each a branch, then for every event the number of its given id, if any, and which events before it
-#: are its causes. `_UNKNOWN` stands for one that is not there, which refuses the commit.
+#: Groups of commits: each a branch, then for every event the number of its given id, if any, which events before it
+#: are its causes, which were read for it, and whether it shares what the event before it in its commit had read.
+#: `_UNKNOWN` stands for a cause that is not there, which refuses the commit.
 _UNKNOWN = 14
 _GROUPS = st.lists(
     st.lists(
         st.tuples(
             st.integers(0, 3),
             st.lists(
-                st.tuples(st.none() | st.integers(0, 3), st.lists(st.integers(0, _UNKNOWN), max_size=3)), max_size=3
+                st.tuples(
+                    st.none() | st.integers(0, 3),
+                    st.lists(st.integers(0, _UNKNOWN), max_size=3),
+                    st.lists(st.integers(0, 20), max_size=3),
+                    st.booleans(),
+                ),
+                max_size=3,
             ),
         ),
         min_size=1,
@@ -376,11 +384,11 @@ def _cause(engine: Engine, groups: Sequence[Any]) -> None:
         known = [row.event_id for row in rows_of(engine)]
         commits: list[Commit] = []
         for branch, events in group:
-            drafts = _caused(events, known, numbers)
+            drafts = _rested(_caused(events, known, numbers), events, ask(engine, engine.head()).position)
             commits.append(Commit(branch % made, drafts))
-            if not any(_UNKNOWN in causes for _, causes in events):
+            if not _names_unknown(events):
                 known.extend(event.event_id for event in drafts)
-        refused = [any(_UNKNOWN in causes for _, causes in events) for _, events in group]
+        refused = [_names_unknown(events) for _, events in group]
         assert refused == [outcome.error is not None for outcome in engine.commit(commits)]
         head = ask(engine, engine.head()).position
         fork = NewBranch(f"fork {made}", made // 2, head // 2)
@@ -390,7 +398,7 @@ def _cause(engine: Engine, groups: Sequence[Any]) -> None:
 def _caused(events: Sequence[Any], known: Sequence[bytes], numbers: Iterator[int]) -> list[Draft]:
     """Return a commit's drafts as drawn, after the events whose ids are known."""
     drafts: list[Draft] = []
-    for number, causes in events:
+    for number, causes, *_ in events:
         before = [*known, *(event.event_id for event in drafts)]
         named = [before[cause % len(before)] for cause in causes if before and cause != _UNKNOWN]
         named.extend(new_id() for cause in causes if cause == _UNKNOWN)
@@ -400,11 +408,33 @@ def _caused(events: Sequence[Any], known: Sequence[bytes], numbers: Iterator[int
     return drafts
 
 
+def _names_unknown(events: Sequence[Any]) -> bool:
+    return any(_UNKNOWN in causes for _, causes, *_ in events)
+
+
+def _rested(drafts: Sequence[Draft], events: Sequence[Any], head: int) -> list[Draft]:
+    """Return drafts that say what was read for them: events of the log, and as much as the draft before them."""
+    rested: list[Draft] = []
+    for plain, (_, _, reads, shares) in zip(drafts, events, strict=True):
+        # One with a given id may be in the log already: nobody can rely on what it says.
+        shared = rested[-1].event_id if shares and rested and not rested[-1].given_id else None
+        rested.append(with_reads(plain, [read % head + 1 for read in reads if head], shared=shared))
+    return rested
+
+
 def _assert_causes(engine: Engine) -> set[tuple[int, int]]:
-    """Return the log's causes and effects; fail unless the engine's answers are those of a walk along the log."""
+    """Return the log's causes and effects; fail unless the engine's answers are those of a walk along the log.
+
+    What was read counts as a cause here, and so does the event with which another shares what it had read.
+    """
     rows = rows_of(engine)
     places = {row.event_id: row.position for row in rows}
     pairs = {(places[cause], row.position) for row in rows for cause in split_causes(row.causes)}
+    for row in rows:
+        said = {} if row.extra is None else codec.decode_value(row.extra)
+        pairs.update((read, row.position) for read in said.get("reads", ()))
+        if "reads_with" in said:
+            pairs.add((places[bytes.fromhex(said["reads_with"])], row.position))
     everywhere = range(-1, len(rows) + 2)
     branches = ask(engine, engine.branches())
 

@@ -82,15 +82,22 @@ SELECT p.position FROM unnest(:positions::bigint[]) AS p(position) CROSS JOIN LA
     SELECT 1 FROM causes WHERE cause = p.position LIMIT 1) c
 
 -- name: named_causes
--- What the events say: each cause of each effect, and what it read, once.
+-- What the events say: each cause of each effect, what it read, and the write with which it shares reads, once.
+-- No text of PostgreSQL's holds NUL, and it looks at all text of a JSON value to find a part of it.
 SELECT c.position AS cause, e.position AS effect
 FROM events e CROSS JOIN LATERAL generate_series(1, length(e.causes), 16) AS place
 JOIN events c ON c.event_id = substr(e.causes, place, 16)
 WHERE e.causes IS NOT NULL
 UNION
 SELECT r.value::bigint, e.position
-FROM events e CROSS JOIN LATERAL json_array_elements_text(convert_from(e.extra, 'UTF8')::json -> 'reads') AS r
+FROM events e CROSS JOIN LATERAL
+    json_array_elements_text(replace(convert_from(e.extra, 'UTF8'), '\u0000', '\ufffd')::json -> 'reads') AS r
 WHERE e.extra IS NOT NULL AND position('"reads":['::bytea IN e.extra) > 0
+UNION
+SELECT c.position, e.position
+FROM events e JOIN events c ON c.event_id = decode(
+    replace(convert_from(e.extra, 'UTF8'), '\u0000', '\ufffd')::json ->> 'reads_with', 'hex')
+WHERE e.extra IS NOT NULL AND position('"reads_with":"'::bytea IN e.extra) > 0
 
 -- name: insert_event
 INSERT INTO events (position, branch, stream, version, event_id, type, key, recorded_us, expires_us,

@@ -24,7 +24,7 @@ FROM json_each(:positions) p CROSS JOIN causes c WHERE c.cause = p.value AND c.e
 SELECT p.value FROM json_each(:positions) p WHERE EXISTS (SELECT 1 FROM causes c WHERE c.cause = p.value)
 
 -- name: named_causes
--- What the events say: each cause of each effect, and what it read, once.
+-- What the events say: each cause of each effect, what it read, and the write with which it shares reads, once.
 WITH RECURSIVE named(effect, place) AS (
     SELECT position, 1 FROM events WHERE causes IS NOT NULL
     UNION ALL
@@ -36,6 +36,10 @@ WHERE e.position = n.effect AND c.event_id = substr(e.causes, n.place, 16)
 UNION
 SELECT r.value, e.position FROM events e CROSS JOIN json_each(CAST(e.extra AS TEXT), '$.reads') r
 WHERE e.extra IS NOT NULL AND instr(e.extra, CAST('"reads":[' AS BLOB)) > 0
+UNION
+SELECT c.position, e.position FROM events e CROSS JOIN events c
+WHERE e.extra IS NOT NULL AND instr(e.extra, CAST('"reads_with":"' AS BLOB)) > 0
+    AND c.event_id = unhex(json_extract(CAST(e.extra AS TEXT), '$.reads_with'))
 
 -- name: insert_event
 INSERT INTO events (position, branch, stream, version, event_id, type, key, recorded_us, expires_us,
