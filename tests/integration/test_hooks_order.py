@@ -218,13 +218,14 @@ def test_one_of_many_that_is_refused_refuses_them_all(store: Any) -> None:
     store.hooks.register("before_state_write", lambda _: HookResult.cancel("no"), name="no", key="m", scope="agent:a")
     store.hooks.register("before_state_delete", lambda _: HookResult.cancel("no"), name="no", key="m", scope="agent:b")
     store.set_many("agent:b", {"l": 1, "m": 1, "n": 1})
-    for write in (
+    writes: list[Write] = [
         lambda s: s.set_many("agent:a", {"l": 1, "m": 1}),
         lambda s: s.copy("agent:b", "agent:a"),
         lambda s: s.move("agent:b", "agent:a"),
         lambda s: s.move("agent:b", "agent:c"),
         lambda s: s.delete_many("agent:b", ["l", "m"]),
-    ):
+    ]
+    for write in writes:
         with pytest.raises(HookCancelledError):
             write(store)
 
@@ -256,14 +257,15 @@ def test_what_a_writer_expects_holds_with_hooks_too(store: Any) -> None:
     store.set("agent:a", "k", 1)
     store.hooks.register("before_state_write", ran.append, name="sees")
     store.hooks.register("before_state_delete", ran.append, name="sees")
+    writes: list[Callable[..., Any]] = [
+        lambda **given: store.set("agent:a", "k", 2, **given),
+        lambda **given: store.delete("agent:a", "k", **given),
+    ]
     for expected in (0, 7, EMPTY):
         for field in ("expected_version", "expected_key_version"):
-            for write in (
-                lambda s, **given: s.set("agent:a", "k", 2, **given),
-                lambda s, **given: s.delete("agent:a", "k", **given),
-            ):
+            for write in writes:
                 with pytest.raises(ConflictError) as caught:
-                    write(store, **{field: expected})
+                    write(**{field: expected})
                 assert (caught.value.expected, caught.value.actual) == (expected, 1)
                 assert (caught.value.stream, caught.value.key) == ("agent:a", "k" if "key" in field else None)
     assert ran == []

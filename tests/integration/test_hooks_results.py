@@ -65,7 +65,7 @@ class Trial:
         store.set(self.home, "k", OLD)
         store.set(self.away, "k", NEW)
         self.seen: list[Any] = []
-        limits = {} if stage == "fired" else {"scope": f"{self.home}*"}
+        limits: dict[str, Any] = {} if stage == "fired" else {"scope": f"{self.home}*"}
         if stage == "answer":
             limits["background"] = False
         hook = hook or (lambda _: result_of(kind, self.away))
