@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from backstory.context import hooks_in
+from backstory.context import Place, hooks_in
 from backstory.domain.commits import Draft, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Decisions, add
@@ -52,6 +52,7 @@ class Plan:
     runs: list[Draft] = field(default_factory=list)
     primary: list[int] = field(default_factory=list)
     dropped: int = 0
+    written: dict[Place, str] = field(default_factory=dict)
     _held: dict[tuple[str, str], bytes | None] = field(default_factory=dict)
     _seen: Counter[tuple[str, str, str | None]] = field(default_factory=Counter)
 
@@ -76,6 +77,12 @@ class Plan:
         self.drafts.extend(runs)
         self.runs.extend(runs)
 
+    def left(self) -> list[Draft]:
+        """Return the runs as they are recorded where the plan is given up: nothing that was planned is a cause."""
+        ran = {draft.event_id for draft in self.runs}
+        planned = {draft.event_id for draft in self.drafts} - ran
+        return [without_causes(draft, planned.__contains__) for draft in self.runs]
+
     def correlation_of(self, draft: Draft) -> Program[bytes]:
         """Return what a draft belongs to: as it says, as its first cause does, or itself."""
         correlation = draft.correlation
@@ -99,9 +106,9 @@ class Plan:
         return codec.parts_of_set(head.data)[0] if head.data is not None and head.present(now_us) else None
 
     def find(self, stream: str, key: str) -> Program[tuple[Any, int | None]]:
-        """Return what a hook reads: the value as the operation sees it, and the position that it was written at."""
+        """Return what a hook reads: the value as the operation sees it, and the position that it was written at, if any."""
         head, now_us = yield from self.tx.head_of(stream, key)
-        return (self.tx.state.value(head) if head.present(now_us) else MISSING), head.position or None
+        return (self.tx.state.value(head) if head.present(now_us) else MISSING), self.tx.place_of(head) or None
 
 
 class Planner:
@@ -138,6 +145,8 @@ class Planner:
         chain = Chain(self._clock, self._max_bytes, plan.find, author, before=plan.before, rebase=rebase)
         ended = yield from chain.run(registrations, verb, subject)
         plan.record(self._recorder.drafts(ended.executions, author))
+        for execution in ended.executions:
+            plan.written.update(dict.fromkeys(execution.written, execution.registration.name))
         if ended.stop is not None:
             raise Stopped(ended)
         changed = yield from self._changed(plan, draft, ended, author)
@@ -275,8 +284,15 @@ def subject_of(
 
 def outside(draft: Draft, tx: TransactionSession) -> Draft:
     """Return the draft of a run without the causes that only an unfinished transaction holds."""
-    left = [cause for cause in split_causes(draft.causes) if not tx.owns(cause)]
-    return draft._replace(causes=b"".join(left) or None)
+    return without_causes(draft, tx.owns)
+
+
+def without_causes(draft: Draft, left_out: Callable[[bytes], bool]) -> Draft:
+    """Return a draft without some of its causes."""
+    if draft.causes is None:
+        return draft
+    causes = [cause for cause in split_causes(draft.causes) if not left_out(cause)]
+    return draft._replace(causes=b"".join(causes) or None)
 
 
 __all__ = ["VERBS", "Plan", "Planner", "Stopped", "Target", "outside", "subject_of"]
