@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from backstory.core import PAGE, Core, check_limit
+from backstory.async_stepping import AsyncReplaySession
+from backstory.core import PAGE, Core, check_limit, filter_of
 from backstory.domain.errors import InvalidValueError
 from backstory.domain.events import StoredEvent
 from backstory.domain.scopes import Scope
@@ -18,6 +19,7 @@ from backstory.hooks.path import Path
 from backstory.hooks.replaying import Question, ReplayReport, ReplayResult, replay_run, report_of
 from backstory.hooks.replays import Runs, completed, page_of, started
 from backstory.projections.points import Point
+from backstory.replay.breakpoints import Breakpoint
 from backstory.replay.comparison import Comparison, compare
 from backstory.runners import AsyncRunner
 
@@ -94,6 +96,23 @@ class AsyncReplay:
         # with ThreadPoolExecutor(len(programs)) as pool:
         #     return list(pool.map(self._runner.run, programs))
         # </sync>
+
+    def session(
+        self,
+        *,
+        correlation_id: str | None = None,
+        session: Scope | str | None = None,
+        since: Point | None = None,
+        until: Point | None = None,
+        breakpoints: Iterable[Breakpoint] = (),
+    ) -> AsyncReplaySession:
+        """Return a session that goes through what happened, event by event, and shows the state at each.
+
+        Raises `InvalidValueError` for what is no breakpoint.
+        """
+        home = Runs.of(name=None, point=None, correlation_id=None, session=session).session
+        wanted = filter_of(scope=home, correlation_id=correlation_id)
+        return AsyncReplaySession(self._core, self._runner, wanted, (since, until), breakpoints)
 
     def compare(self, a: object, b: object, *, ignore: Iterable[str] = (), unordered: Iterable[str] = ()) -> Comparison:
         """Return how two values differ; paths in `ignore` do not count, lists at `unordered` have no order."""

@@ -75,6 +75,7 @@ def what_if(
     insert: Iterable[Inserted] | None,
     cascade: bool,
     keep: Callable[[Sequence[Difference], str], Any],
+    at: object = None,
 ) -> Program[Counterfactual]:
     """Return what would have happened; raises `NotFoundError`, `InvalidPointError` and `InvalidValueError`."""
     left_out: set[int] = set()
@@ -86,14 +87,15 @@ def what_if(
         insertion = yield from _insertion(core, given)
         if insertion is not None:
             insertions.append(insertion)
-    at = yield from core.state.at(None)
+    seen = yield from core.state.at(at)
     work = WhatIf(
         core.engine,
         core.lineage,
-        at=at,
+        at=seen,
         decode=codec.decode_value,
         canonical=codec.canonical,
         reads_of=codec.reads_of,
+        shared_of=codec.shared_reads_of,
     )
     ordered = sorted(insertions, key=lambda insertion: insertion.after)
     change = Change(frozenset(left_out), values, tuple(ordered), cascade)

@@ -221,8 +221,8 @@ def replay_run(core: Core, registry: Registry | None, row: StoredEvent, question
         return ReplayResult(event, data["hook"], recorded, recorded, compare(told, told), None, None)
     registration = _registered(registry, data["hook"], data["point"])
     if registration is None:
-        error = f"no hook {data['hook']!r} is registered at {data['point']}"
-        return ReplayResult(event, data["hook"], None, recorded, compare(told, _told(None, error)), error, None)
+        missing = f"no hook {data['hook']!r} is registered at {data['point']}"
+        return ReplayResult(event, data["hook"], None, recorded, compare(told, _told(None, missing)), missing, None)
     if data["duration_us"] == 0 and (data["result"] or {}).get("reason") == "its circuit is open":
         return ReplayResult(event, data["hook"], recorded, recorded, compare(told, told), None, None)
     outside = Recording(data["steps"], data["hook"], asynchronous=registration.asynchronous)
@@ -239,17 +239,16 @@ def replay_run(core: Core, registry: Registry | None, row: StoredEvent, question
     )
     answer: Answer = yield CallOut(invocation.blocking, invocation.awaiting)
     outside.end()
-    result, error = _judged(answer)
-    comparison = compare(told, _told(None if result is None else result.as_data(), error))
-    if error is not None and error == data["error"]:
-        error = None  # it failed as it did then
+    result, failure = _judged(answer)
+    comparison = compare(told, _told(None if result is None else result.as_data(), failure))
+    error = None if failure == data["error"] else failure  # it may fail as it did then
     return ReplayResult(
         event,
         data["hook"],
         result,
         recorded,
         comparison,
-        None if outside.divergence is not None and answer.error is not None and _is_divergence(answer) else error,
+        None if outside.divergence is not None and _is_divergence(answer) else error,
         outside.divergence,
         tuple(invocation.steps),
         answer.duration_us / 1_000_000,
@@ -334,27 +333,29 @@ def _subject(event: RecordedEvent, data: Mapping[str, Any]) -> Subject:
 
 def _changed(subject: Subject, changes: Mapping[str, Any]) -> Subject:
     """Return a subject in which what lies at some paths is something else."""
+    parts: dict[str, Any] = subject._asdict()
     for path, value in changes.items():
         first, *inner = parse_path(path)
         if first in {"before", "after", "metadata"}:
-            held = getattr(subject, str(first))
+            held = parts[str(first)]
             whole = _put(MISSING if held is None else codec.decode_value(held), inner, value, path)
-            subject = subject._replace(**{str(first): codec.encode_value(whole)})
+            parts[str(first)] = codec.encode_value(whole)
         elif inner:
             raise InvalidValueError("changes", rule=f"{path!r} leads into a text", hint="Change the whole of it.")
         else:
-            subject = _renamed(subject, str(first), value)
-    return subject
+            parts.update(_renamed(str(first), value))
+    return Subject(**parts)
 
 
-def _renamed(subject: Subject, name: str, value: Any) -> Subject:
+def _renamed(name: str, value: Any) -> dict[str, Any]:
+    """Return the part of a subject that a change of a whole text, or of the tags, makes."""
     if name == "scope":
-        return subject._replace(stream=str(Scope.parse(value)))
+        return {"stream": str(Scope.parse(value))}
     if name == "actor":
-        return subject._replace(actor=str(value).encode())
+        return {"actor": str(value).encode()}
     if name == "correlation_id":
-        return subject._replace(correlation=pack_correlation(str(value)))
-    return subject._replace(**{name: tuple(value) if name == "tags" else value})
+        return {"correlation": pack_correlation(str(value))}
+    return {name: tuple(value) if name == "tags" else value}
 
 
 def _put(whole: Any, steps: Sequence[str | int], value: Any, path: str) -> Any:

@@ -1,0 +1,136 @@
+"""The blocking face: replay sessions, which go through what happened event by event.
+
+Made from `async_stepping.py` by `tools/unasync.py`: change that one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from backstory.core import PAGE, Core, Filter
+from backstory.counterfactuals import what_if
+from backstory.domain.errors import InvalidValueError
+from backstory.domain.events import MISSING, Difference, RecordedEvent
+from backstory.domain.scopes import Scope, as_scope
+from backstory.operations import stream_of
+from backstory.projections.points import Point
+from backstory.replay.breakpoints import Breakpoint
+from backstory.runners import Runner
+
+
+class Stop(NamedTuple):
+    """Where a session stopped: the event that it has just stepped over, and the breakpoint that was hit."""
+
+    event: RecordedEvent
+    breakpoint: Breakpoint
+
+
+class ReplaySession:
+    """Goes through recorded events in order, shows the state at each, and what it would have been.
+
+    What is modified is so in this session alone: what follows from it is worked out as `what_if` does.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        runner: Runner,
+        wanted: Filter,
+        bounds: tuple[Point | None, Point | None],
+        breakpoints: Iterable[Breakpoint],
+    ) -> None:
+        self.breakpoints: Final = list(breakpoints)
+        for each in self.breakpoints:
+            if not isinstance(each, Breakpoint):
+                raise InvalidValueError("breakpoints", rule=f"holds {each!r}", hint="Give Breakpoints.")
+        self._core = core
+        self._runner = runner
+        self._wanted = wanted
+        self._bounds = bounds
+        self._after: int | None = None
+        self._last = 0
+        self._buffer: deque[RecordedEvent] = deque()
+        self._changes: list[tuple[int, Scope, tuple[Any, ...]]] = []
+        self.event: RecordedEvent | None = None
+        self.count = 0
+
+    @property
+    def position(self) -> int:
+        """The position of the event that was stepped over last; 0 before the first."""
+        return 0 if self.event is None else self.event.position
+
+    def _next(self) -> RecordedEvent | None:
+        after = self._after
+        if after is None:
+            after, self._last = self._runner.run(self._core.bounds(*self._bounds))
+            self._after = after
+        if not self._buffer and after < self._last:
+            page = self._core.page(self._wanted, after, self._last, PAGE, reverse=False)
+            events = self._runner.run(page)
+            self._buffer.extend(events)
+            self._after = events[-1].position if len(events) == PAGE else self._last
+        return self._buffer.popleft() if self._buffer else None
+
+    def step(self, count: int = 1) -> RecordedEvent | None:
+        """Step over so many events; return the last of them, or None at the end."""
+        found: RecordedEvent | None = None
+        for _ in range(count):
+            found = self._next()
+            if found is None:
+                return None
+            self.event = found
+            self.count += 1
+        return found
+
+    def run(self) -> Stop | None:
+        """Go on until a breakpoint is hit, and return where; None at the end."""
+        while True:
+            event = self.step()
+            if event is None:
+                return None
+            for each in self.breakpoints:
+                value = self.value(each.what[0], each.what[1]) if each.kind == "state" else MISSING
+                if each.hit(event, self.count, value):
+                    return Stop(event, each)
+
+    def state(self, scope: Scope | str) -> dict[str, Any]:
+        """Return what a scope holds after the event that was stepped over last, as the session has it."""
+        position = self.position
+        held = self._runner.run(self._core.operations.items(scope, "", position))
+        for difference in self._differences():
+            if difference.scope == as_scope(scope):
+                if difference.after is MISSING:
+                    held.pop(difference.key, None)
+                else:
+                    held[difference.key] = difference.after
+        return dict(sorted(held.items()))
+
+    def value(self, scope: Scope | str, key: str) -> Any:
+        """Return what a key holds there, or `MISSING`."""
+        for difference in self._differences():
+            if difference.scope == as_scope(scope) and difference.key == key:
+                return difference.after
+        return self._runner.run(self._core.operations.get(scope, key, MISSING, self.position, None))
+
+    def _differences(self) -> list[Difference]:
+        if not self._changes:
+            return []
+        question = what_if(
+            self._core, without=(), replace=None, insert=self._changes, cascade=True, keep=_none, at=self.position
+        )
+        return (self._runner.run(question)).diff
+
+    def modify(self, scope: Scope | str, key: str, value: Any) -> None:
+        """Have a key hold another value from here on, in this session; `MISSING`: none."""
+        stream_of(scope)
+        what = ("delete", key) if value is MISSING else ("set", key, value)
+        self._changes.append((self.position, as_scope(scope), what))
+
+    def __repr__(self) -> str:
+        return f"<ReplaySession at {self.position}, {self.count} events, {len(self._changes)} changes>"
+
+
+def _none(*_: object) -> None:
+    return None
