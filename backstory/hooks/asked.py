@@ -135,7 +135,7 @@ class Asked:
         yield from work.record()
         later = [each for each in behind if each.background and each.fits(answered.stream, answered.key)]
         if later:
-            yield from self._after.put([Item(work.home, tuple(later), None, answered, author)])
+            yield from self._after.put([Item(work.home, tuple(later), None, answered._replace(attempt=1), author)])
         return MISSING if answer is None else codec.decode_value(answer)
 
     # Fired points
@@ -154,7 +154,7 @@ class Asked:
         yield from work.record()
         later = tuple(each for each in there if each.background and each.fits(None, None))
         if later:
-            yield from self._after.put([Item(session, later, None, ended.subject, author)])
+            yield from self._after.put([Item(session, later, None, ended.subject._replace(attempt=1), author)])
         assert ended.subject.after is not None
         return ended.subject.after
 

@@ -15,9 +15,10 @@ from backstory.domain.errors import (
     StoreClosedError,
     StoreUnavailableError,
 )
-from backstory.domain.ports import Program
+from backstory.domain.ports import CallOut, Program
+from backstory.hooks.chain import Ended
 from backstory.hooks.outstanding import Outstanding
-from backstory.hooks.plan import Plan, Stopped
+from backstory.hooks.plan import Plan, Stopped, Target
 from backstory.hooks.work import Queue, Runs
 from backstory.sessions import append
 
@@ -91,11 +92,16 @@ class Keeper:
         for commit in commits:
             yield from _put(commit)
 
+    def _wait(self, delay_s: float) -> CallOut:
+        return CallOut(lambda _: self.queue.pause(delay_s), lambda _: self.queue.pause(delay_s))
+
     def _fork(self, runs: Runs) -> Program[None]:
+        past, attempt = runs.drafts, 1
+        ids: dict[Target, bytes] = {}
         while True:
             tx = runs.item.session.transaction()
-            plan = Plan(tx, runs.author, {})
-            plan.record(runs.drafts)
+            plan = Plan(tx, runs.author, ids, attempt)
+            plan.record(past)
             try:
                 for execution, operations in runs.forks:
                     yield from self.planner.join(plan, execution, operations, runs.author)
@@ -103,7 +109,11 @@ class Keeper:
                 yield from tx.commit()
             except ConflictError:
                 continue
-            except Stopped:
+            except Stopped as stopped:
+                if (delay_s := _delay_of(stopped.ended, attempt)) is not None:
+                    yield self._wait(delay_s)
+                    past, attempt = plan.runs, attempt + 1
+                    continue
                 # Another hook refuses what this one wants done; both runs are recorded, and nothing is done.
                 yield from _put(Commit(runs.item.session.branch, plan.runs))
             except (StoreUnavailableError, StoreClosedError):
@@ -114,6 +124,14 @@ class Keeper:
                 if not _is_dropped(error):
                     self.queue.report(error)
             return
+
+
+def _delay_of(ended: Ended, attempt: int) -> float | None:
+    """Return after how many seconds a refused operation is to be begun anew; None where it is not."""
+    result = None if ended.by is None else ended.by.result
+    if ended.stop != "again" or result is None or attempt >= (result.max_attempts or 1):
+        return None
+    return result.delay_s or 0.0
 
 
 def _put(commit: Commit) -> Program[None]:
