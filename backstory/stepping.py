@@ -64,7 +64,8 @@ class ReplaySession:
     def _next(self) -> RecordedEvent | None:
         after = self._after
         if after is None:
-            after, self._last = self._runner.run(self._core.bounds(*self._bounds))
+            bounds = self._runner.run(self._core.bounds(*self._bounds))
+            after, self._last = bounds[0], bounds[1]
             self._after = after
         if not self._buffer and after < self._last:
             page = self._core.page(self._wanted, after, self._last, PAGE, reverse=False)
