@@ -522,8 +522,11 @@ class AsyncStateStore(AsyncStateOperations):
 
     async def aclose(self) -> None:
         """Let background hooks end, then give back every resource; idempotent. A fork leaves its parent open."""
-        path = self._core.gate.path
-        if path is not None and self._runner.root is self._runner and not self._runner.closed:
+        path, scheduler = self._core.gate.path, self._core.gate.scheduler
+        own = self._runner.root is self._runner and not self._runner.closed
+        if scheduler is not None and own:
+            await scheduler.close()
+        if path is not None and own:
             await path.end()
             await self._runner.run(path.leave())
         await self._runner.close()

@@ -21,6 +21,8 @@ from backstory.projections.points import Point
 from backstory.replay.breakpoints import Breakpoint
 from backstory.replay.comparison import Comparison, compare
 from backstory.runners import Runner
+from backstory.scheduler import Scheduler
+from backstory.schedules import Schedule, When, schedule, schedules, unschedule
 from backstory.stepping import ReplaySession
 
 Progress = Callable[[int, int | None], None]
@@ -48,6 +50,7 @@ class Replay:
         stop_on_error: bool = True,
         concurrency: int = 1,
         progress: Progress | None = None,
+        _begun: bytes | None = None,
     ) -> ReplayReport:
         """Run recorded runs of hooks again, from their records alone, and return what they came to.
 
@@ -62,7 +65,7 @@ class Replay:
             raise InvalidValueError("concurrency", rule=f"is {concurrency!r}", hint="Give 1 or more.")
         check_limit(concurrency)
         begun = time.monotonic()
-        told = self._runner.run(started(self._core, wanted, question))
+        told = self._runner.run(started(self._core, wanted, question)) if _begun is None else _begun
         after, last = self._runner.run(self._core.bounds(since, until))
         results: list[ReplayResult] = []
         stop = stop_on_error and question.mode != "debug"
@@ -91,6 +94,50 @@ class Replay:
             return [self._runner.run(programs[0])]
         with ThreadPoolExecutor(len(programs)) as pool:
             return list(pool.map(self._runner.run, programs))
+
+    def schedule(self, schedule_name: str, when: When, /, **arguments: Any) -> Schedule:
+        """Have runs of hooks replayed when they come due, in any process that has this store open and its hooks.
+
+        `when` is `Once`, `At`, `Every` or `Cron`; `arguments` are those of `hooks`, without `progress`. A schedule
+        of the same name is replaced. Each run is in the log; what came due while nobody was there is made up for by
+        one run. Raises `InvalidValueError`.
+        """
+        known = {"name", "point", "correlation_id", "session", "since", "until", "mode", "changes", "timeout_s"}
+        known |= {"stop_on_error", "concurrency"}
+        for argument in arguments:
+            if argument not in known:
+                raise InvalidValueError(argument, rule="is no argument of a replay", hint=", ".join(sorted(known)))
+        question = {name: arguments.get(name) for name in ("name", "point", "correlation_id", "session")}
+        Runs.of(**question)
+        Question.of(arguments.get("mode", "exact"), arguments.get("changes"), arguments.get("timeout_s", 30))
+        if isinstance(arguments.get("session"), Scope):
+            arguments["session"] = str(arguments["session"])
+        made: Schedule = self._runner.run(schedule(self._core, schedule_name, when, arguments))
+        self.resume()
+        return made
+
+    def schedules(self) -> list[Schedule]:
+        """Return the schedules that stand, by name: what they replay, how often they ran, when they come due next."""
+        return self._runner.run(schedules(self._core))
+
+    def unschedule(self, schedule_name: str) -> bool:
+        """Take a schedule away; False where there is none of this name."""
+        return self._runner.run(unschedule(self._core, schedule_name))
+
+    def resume(self) -> None:
+        """See to what is scheduled, from now on; registering a hook does so too."""
+        gate = self._core.gate
+        if gate.scheduler is None:
+            root = Replay(self._core, self._runner.root)
+            gate.scheduler = Scheduler(self._core, self._runner.root, root.run_scheduled)
+        gate.scheduler.start()
+
+    def run_scheduled(self, due: Schedule, begun: bytes) -> None:
+        """Run what has come due; what goes wrong is in the log."""
+        try:
+            self.hooks(**due.arguments, _begun=begun)
+        except InvalidValueError:
+            return  # what was scheduled means nothing any more, such as a position of another log
 
     def session(
         self,

@@ -116,10 +116,12 @@ class HookPath(Protocol):
 class Gate:
     """Where hooks join the path of a store's operations: empty until one is registered."""
 
-    __slots__ = ("path",)
+    __slots__ = ("path", "scheduler")
 
     def __init__(self) -> None:
         self.path: HookPath | None = None
+        #: What runs replays when they come due; there is one once something is scheduled.
+        self.scheduler: Any = None
 
 
 def commit_of(intent: Intent, author: Author, branch: int) -> Commit:

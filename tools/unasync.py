@@ -22,6 +22,7 @@ PAIRS: Final = (
     ("backstory/hooks/async_face.py", "backstory/hooks/face.py"),
     ("backstory/async_replay.py", "backstory/replay_face.py"),
     ("backstory/async_stepping.py", "backstory/stepping.py"),
+    ("backstory/async_scheduler.py", "backstory/scheduler.py"),
 )
 WORDS: Final = (
     (r"await asyncio\.", "await asyncio."),
@@ -38,7 +39,7 @@ WORDS: Final = (
     (r"\b__aexit__", "__exit__"),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\bAsync(StateOperations|Transaction|StateView|Subscription|StateStore|Runner|Background|Hooks|Replay|ReplaySession)\b", r"\1"),
+    (r"\bAsync(StateOperations|Transaction|StateView|Subscription|StateStore|Runner|Background|Hooks|Replay|ReplaySession|Scheduler)\b", r"\1"),
     (r"\bwait_async\b", "wait"),
     (r"\bopen_async\b", "open"),
     (r"\baclose\b", "close"),
@@ -48,6 +49,8 @@ WORDS: Final = (
     (r"^import asyncio\nimport contextvars\n", "import contextvars\nimport threading\n"),
     (r"from backstory\.hooks\.async_background import", "from backstory.hooks.background import"),
     (r"^import asyncio\nimport time\n", "import time\nfrom concurrent.futures import ThreadPoolExecutor\n"),
+    (r"\bAwaitable\[None\]", "None"),
+    (r"from backstory\.async_scheduler import", "from backstory.scheduler import"),
     (r"from backstory\.async_stepping import", "from backstory.stepping import"),
     (r"from backstory\.async_replay import", "from backstory.replay_face import"),
     (r"from backstory\.hooks\.async_face import", "from backstory.hooks.face import"),
@@ -64,7 +67,7 @@ def unasync(text: str, source: str) -> str:
     text = text.replace("The asyncio face:", "The blocking face:", 1)
     text = text.replace("; use it from one event loop.", "; any number of threads may use it.", 1)
     return re.sub(
-        r"`(?:store|state|background|face|replay_face|stepping)\.py` is made from this file.*?\n",
+        r"`(?:store|state|background|face|replay_face|stepping|scheduler)\.py` is made from this file.*?\n",
         f"Made from `{Path(source).name}` by `tools/unasync.py`: change that one.\n",
         text,
         count=1,

@@ -8,12 +8,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, Unpack
 
+from backstory.async_replay import AsyncReplay
 from backstory.context import WriteContext, author_of, running_hooks
 from backstory.core import Core
 from backstory.domain.breaker import Breaker
 from backstory.domain.errors import HookError, InvalidValueError, ReadOnlyError, shown
 from backstory.domain.hooks import hook_point
 from backstory.domain.scopes import Scope
+
+# <sync>
+# from backstory.schedules import any_schedule
+# </sync>
 from backstory.hooks.async_background import AsyncBackground
 from backstory.hooks.handle import HookHandle
 from backstory.hooks.history import (
@@ -97,7 +102,12 @@ class AsyncHooks:
         #     path.registry.remove(made)
         #     path.announcer.forget(made)
         #     raise
+        # if self._runner.run(any_schedule(self._core)):
+        #     Replay(self._core, self._runner).resume()
         # </sync>
+        # <async>
+        AsyncReplay(self._core, self._runner).resume()
+        # </async>
         return HookHandle(path.registry, made)
 
     def unregister(self, hook: HookHandle | str) -> bool:

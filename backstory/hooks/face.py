@@ -33,7 +33,9 @@ from backstory.hooks.path import Path
 from backstory.hooks.registry import HookInfo, check_span
 from backstory.infrastructure import codec
 from backstory.projections.points import Point
+from backstory.replay_face import Replay
 from backstory.runners import Runner
+from backstory.schedules import any_schedule
 
 
 class Hooks:
@@ -96,6 +98,8 @@ class Hooks:
             path.registry.remove(made)
             path.announcer.forget(made)
             raise
+        if self._runner.run(any_schedule(self._core)):
+            Replay(self._core, self._runner).resume()
         return HookHandle(path.registry, made)
 
     def unregister(self, hook: HookHandle | str) -> bool:

@@ -82,7 +82,7 @@ def started(core: Core, wanted: Runs, question: Question) -> Program[bytes | Non
 
 
 def completed(core: Core, begun: bytes | None, report: ReplayReport) -> Program[None]:
-    """Write what a replay came to."""
+    """Write what a replay came to; caused by the event that said that it began."""
     if begun is None:
         return
     bad: Sequence[Any] = [

@@ -29,6 +29,7 @@ ARROWS = {
 
 HOMES = {
     "apsw": ("infrastructure/sqlite/*",),
+    "cronsim": ("infrastructure/cron*",),
     "eventsourcing": ("infrastructure/*",),
     "hypothesis": ("backstory/testing/*",),
     "networkx": ("projections/*graph*", "replay/*graph*"),

@@ -1,0 +1,93 @@
+"""The blocking face: the scheduler, which runs replays when they come due.
+
+Made from `async_scheduler.py` by `tools/unasync.py`: change that one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from backstory.core import Core
+from backstory.domain.errors import BackstoryError, StoreClosedError
+from backstory.domain.events import from_micros
+from backstory.infrastructure.waiting import Signal
+from backstory.runners import Runner
+from backstory.schedules import Schedule, claim, schedules
+
+#: How long a process lets its hooks be registered before it runs what came due while nobody was there, seconds.
+_SETTLING_S: Final = 0.5
+_LONGEST_WAIT_S: Final = 60.0
+_AGAIN_S: Final = 1.0
+
+Run = Callable[[Schedule, bytes], None]
+
+
+def _never(_: int) -> bool:
+    return False
+
+
+class Scheduler:
+    """Looks what is due, runs it, and sleeps until the next. It ends when nothing is left to come."""
+
+    def __init__(self, core: Core, runner: Runner, run: Run) -> None:
+        self._core = core
+        self._runner = runner
+        self._run = run
+        self._signal = Signal(_never, poll_s=None)
+        self._changed = False
+        self._closing = False
+        self._worker: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Begin, or look again."""
+        self._changed = True
+        self._signal.wake()
+        with self._lock:
+            if self._worker is None or not self._worker.is_alive():
+                self._worker = threading.Thread(target=self._serve, name="backstory-schedules", daemon=True)
+                self._worker.start()
+
+    def _serve(self) -> None:
+        self._wait(_SETTLING_S)
+        while not self._closing:
+            self._changed = False
+            try:
+                left_s = self._round()
+            except StoreClosedError:
+                return
+            except BackstoryError:
+                left_s = _AGAIN_S  # the store is away: what is due stays due
+            if left_s is None:
+                return
+            self._wait(min(left_s, _LONGEST_WAIT_S))
+
+    def _wait(self, left_s: float) -> None:
+        self._signal.wait(0, left_s, lambda: self._closing or self._changed)
+
+    def _round(self) -> float | None:
+        """Run what is due; return how long until the next, None where none is to come."""
+        known = self._runner.run(schedules(self._core))
+        for each in known:
+            due = each.next_due
+            if due is not None and due <= self._now() and not self._closing:
+                claimed = self._runner.run(claim(self._core, each.name, self._now()))
+                if claimed is not None:
+                    self._run(*claimed)
+        coming = [each.next_due for each in self._runner.run(schedules(self._core))]
+        left = [due for due in coming if due is not None]
+        return max(0.0, (min(left) - self._now()).total_seconds()) if left else None
+
+    def _now(self) -> datetime:
+        return from_micros(self._core.clock.now_us())
+
+    def close(self) -> None:
+        """Let a run end, and stop."""
+        self._closing = True
+        self._signal.wake()
+        worker = self._worker
+        if worker is not None and worker is not threading.current_thread():
+            worker.join()
