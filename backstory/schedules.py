@@ -141,11 +141,6 @@ def schedules(core: Core) -> Program[list[Schedule]]:
         after = rows[-1].position
 
 
-def any_schedule(core: Core) -> Program[bool]:
-    """Return whether anything was ever scheduled, or replayed: one question, and mostly no."""
-    return (yield from core.engine.stream_version(core.lineage, REPLAYS, LAST_POSITION)) > 0
-
-
 def _take(found: dict[str, Schedule], row: Any) -> None:
     if row.type == SCHEDULED:
         data = codec.decode_value(row.data)

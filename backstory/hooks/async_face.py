@@ -6,19 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from importlib import import_module
 from typing import Any, Unpack
 
-from backstory.async_replay import AsyncReplay
 from backstory.context import WriteContext, author_of, running_hooks
 from backstory.core import Core
 from backstory.domain.breaker import Breaker
 from backstory.domain.errors import HookError, InvalidValueError, ReadOnlyError, shown
 from backstory.domain.hooks import hook_point
 from backstory.domain.scopes import Scope
-
-# <sync>
-# from backstory.schedules import any_schedule
-# </sync>
 from backstory.hooks.async_background import AsyncBackground
 from backstory.hooks.handle import HookHandle
 from backstory.hooks.history import (
@@ -39,6 +35,10 @@ from backstory.hooks.registry import HookInfo, check_span
 from backstory.infrastructure import codec
 from backstory.projections.points import Point
 from backstory.runners import AsyncRunner
+
+# <sync>
+# from backstory.hooks.replays import any_schedule
+# </sync>
 
 
 class AsyncHooks:
@@ -103,10 +103,10 @@ class AsyncHooks:
         #     path.announcer.forget(made)
         #     raise
         # if self._runner.run(any_schedule(self._core)):
-        #     Replay(self._core, self._runner).resume()
+        #     import_module("backstory.replay_face").Replay(self._core, self._runner).resume()
         # </sync>
         # <async>
-        AsyncReplay(self._core, self._runner).resume()
+        import_module("backstory.async_replay").AsyncReplay(self._core, self._runner).resume()
         # </async>
         return HookHandle(path.registry, made)
 

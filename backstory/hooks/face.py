@@ -6,6 +6,7 @@ Made from `async_face.py` by `tools/unasync.py`: change that one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import import_module
 from typing import Any, Unpack
 
 from backstory.context import WriteContext, author_of, running_hooks
@@ -31,11 +32,10 @@ from backstory.hooks.history import (
 from backstory.hooks.joining import path_of
 from backstory.hooks.path import Path
 from backstory.hooks.registry import HookInfo, check_span
+from backstory.hooks.replays import any_schedule
 from backstory.infrastructure import codec
 from backstory.projections.points import Point
-from backstory.replay_face import Replay
 from backstory.runners import Runner
-from backstory.schedules import any_schedule
 
 
 class Hooks:
@@ -99,7 +99,7 @@ class Hooks:
             path.announcer.forget(made)
             raise
         if self._runner.run(any_schedule(self._core)):
-            Replay(self._core, self._runner).resume()
+            import_module("backstory.replay_face").Replay(self._core, self._runner).resume()
         return HookHandle(path.registry, made)
 
     def unregister(self, hook: HookHandle | str) -> bool:

@@ -106,7 +106,7 @@ class Plan:
         return codec.parts_of_set(head.data)[0] if head.data is not None and head.present(now_us) else None
 
     def find(self, stream: str, key: str) -> Program[tuple[Any, int | None]]:
-        """Return what a hook reads: the value as the operation sees it, and the position that it was written at, if any."""
+        """Return what a hook reads: the value as the operation sees it, and where it was written, if anywhere."""
         head, now_us = yield from self.tx.head_of(stream, key)
         return (self.tx.state.value(head) if head.present(now_us) else MISSING), self.tx.place_of(head) or None
 

@@ -10,7 +10,7 @@ from backstory.core import Core
 from backstory.domain.commits import Commit, Draft
 from backstory.domain.events import StoredEvent
 from backstory.domain.hooks import HOOK_EXECUTED, HOOK_FAILED, hook_point
-from backstory.domain.ports import LogQuery, Program
+from backstory.domain.ports import LAST_POSITION, LogQuery, Program
 from backstory.domain.scopes import Scope
 from backstory.hooks.recording import stream_of
 from backstory.hooks.replaying import Question, ReplayReport
@@ -64,6 +64,11 @@ def page_of(
     rows = yield from core.engine.page(query)
     found = [row for row in rows if wanted.fits(codec.decode_value(row.data))]
     return found, rows[-1].position if rows else until, len(rows) == limit
+
+
+def any_schedule(core: Core) -> Program[bool]:
+    """Return whether anything was ever scheduled, or replayed: one question, and mostly no."""
+    return (yield from core.engine.stream_version(core.lineage, REPLAYS, LAST_POSITION)) > 0
 
 
 def started(core: Core, wanted: Runs, question: Question) -> Program[bytes | None]:
