@@ -66,7 +66,7 @@ class Resting:
             fresh = seen[said:]
             rested.append(with_reads(draft, fresh, shared=carrier))
             # One with a given id may have been recorded before, and would say nothing; a copy says its source as well.
-            if len(fresh) > FEW and not (draft.given_id or draft.reads):
+            if len(fresh) > FEW and not (draft.given_id or draft.source or draft.reads):
                 carrier, said = draft.event_id, len(seen)
         self._after = (carrier, said)
         return tuple(rested)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from backstory.domain.scopes import Scope, as_scope
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.operations import stream_of
-from backstory.projections.causes import CAUSED_BY, KINDS, LINK_ADDED, STRONG, Walker, Web
+from backstory.projections.causes import CAUSED_BY, KINDS, LINK_ADDED, LINKS, STRONG, Walker, Web
 from backstory.replay.derivation import Derivations
 from backstory.replay.derivation import derive as derived
 from backstory.replay.explanation import Explanation, Impact, impact, why
@@ -27,7 +27,6 @@ from backstory.sessions import append
 if TYPE_CHECKING:
     import networkx as nx
 
-LINKS: Final = "custom:links"
 _BACKWARD: Final = "backward"
 _PAGE: Final = 1000
 EventLike = RecordedEvent | UUID | str | int
@@ -58,10 +57,25 @@ def event_row(core: Core, event: object) -> Program[StoredEvent]:
     return row
 
 
-def walker(core: Core, *, until: int = LAST_POSITION, kinds: frozenset[str] | None = None) -> Walker:
-    """Return a walker on a branch."""
+def walker(
+    core: Core,
+    *,
+    since: int = 0,
+    until: int = LAST_POSITION,
+    correlation: bytes | None = None,
+    kinds: frozenset[str] | None = None,
+) -> Walker:
+    """Return a walker on a branch, or on a part of it."""
     return Walker(
-        core.engine, core.lineage, until=until, decode=codec.decode_value, reads_of=codec.reads_of, kinds=kinds
+        core.engine,
+        core.lineage,
+        until=until,
+        decode=codec.decode_value,
+        reads_of=codec.reads_of,
+        shared_of=codec.shared_reads_of,
+        kinds=kinds,
+        since=since,
+        correlation=correlation,
     )
 
 
@@ -133,27 +147,25 @@ def web_of(
     since: object,
     until: object,
 ) -> Program[Web]:
-    """Return the part of the web of causes and effects that a question is about."""
+    """Return the part of the web of causes and effects that a question is about.
+
+    What is out of bounds, or of another correlation, is as if it was not there.
+    """
     if direction not in {"both", "causes", "effects"}:
         raise InvalidValueError("direction", rule=f"is {direction!r}", hint="Use both, causes or effects.")
     check_limit(depth)
     after, last = yield from core.bounds(since, until)
     correlation = None if correlation_id is None else packed_correlation(correlation_id)
-    walking = walker(core, until=last)
+    walking = walker(core, since=after, until=last, correlation=correlation)
     if event is None:
-        rows = yield from _rows(core, LogQuery(core.lineage, after, last, correlation=correlation), None)
+        rows = yield from _rows(core, LogQuery(core.lineage, after, last, correlation=correlation))
         return (yield from walking.among(rows))
     start = yield from event_row(core, event)
-    if start.position > last or start.position <= after:
-        raise NotFoundError("event", event, hint="Give bounds that it lies within.")
-    yield from walking.know_correlation(start.correlation or b"u" + start.event_id)
-    web = yield from walking.walk([start], direction, depth)  # type: ignore[arg-type]
-    wanted = [
-        at
-        for at, row in web.events.items()
-        if at > after and (correlation is None or (row.correlation or b"u" + row.event_id) == correlation)
-    ]
-    return web.keep(wanted)
+    if not walking.shows(start):
+        return Web()
+    for way in ("causes", "effects") if direction == "both" else (direction,):
+        yield from walking.foresee(start, way)  # type: ignore[arg-type]
+    return (yield from walking.walk([start], direction, depth))  # type: ignore[arg-type]
 
 
 def causality(core: Core, **question: Any) -> Program[nx.DiGraph[UUID]]:
@@ -164,18 +176,29 @@ def causality(core: Core, **question: Any) -> Program[nx.DiGraph[UUID]]:
     return digraph(web, codec.decode_value)
 
 
-def _rows(core: Core, query: LogQuery, limit: int | None) -> Program[list[StoredEvent]]:
-    """Return all events that a query finds, or as many as are wanted, without links."""
+def _pages(core: Core, query: LogQuery) -> Iterator[Program[list[StoredEvent]]]:
+    """Return programs that each return the next page of what a query finds, without links."""
+    more = True
+
+    def page(query: LogQuery) -> Program[list[StoredEvent]]:
+        nonlocal more, after
+        rows = yield from core.engine.page(query)
+        more = len(rows) == query.limit
+        if rows:
+            after = rows[-1].position
+        return [row for row in rows if row.type != LINK_ADDED]
+
+    after = query.until + 1 if query.reverse else query.after
+    while more:
+        yield page(query._replace(until=after - 1) if query.reverse else query._replace(after=after))
+
+
+def _rows(core: Core, query: LogQuery) -> Program[list[StoredEvent]]:
+    """Return all events that a query finds, without links."""
     found: list[StoredEvent] = []
-    while limit is None or len(found) < limit:
-        page = yield from core.engine.page(query._replace(limit=_PAGE))
-        found += [row for row in page if row.type != LINK_ADDED]
-        if len(page) < _PAGE:
-            break
-        query = (
-            query._replace(until=page[-1].position - 1) if query.reverse else query._replace(after=page[-1].position)
-        )
-    return found if limit is None else found[:limit]
+    for page in _pages(core, query._replace(limit=_PAGE)):
+        found += yield from page
+    return found
 
 
 # Timelines
@@ -211,36 +234,39 @@ def timeline(
     wanted = filter_of(scope=home, types=types, key=key, correlation_id=correlation_id, actor=actor)
     after, last = yield from core.bounds(since, until)
     marks = _texts("tags", tags)
-    later = bool(marks) or artifact is not None or max_depth is not None or roots_only or leaves_only
-    query = LogQuery(
-        core.lineage,
-        after,
-        last,
-        wanted.stream,
-        wanted.types,
-        wanted.key,
-        wanted.correlation,
-        wanted.actor,
-        reverse=order == "reverse" and not later,
-    )
-    rows = yield from _rows(core, query, None if later or order in {"depth", "type"} else limit)
-    rows = [row for row in rows if _fits(row, marks, artifact)]
+    by_place = order in {"chronological", "reverse"}
+    query = LogQuery(core.lineage, after, last, *wanted, _PAGE, reverse=order == "reverse")
+    if limit is not None and by_place:
+        query = query._replace(limit=max(1, min(_PAGE, limit)))
     walking = walker(core)
-    for correlation in {row.correlation or b"u" + row.event_id for row in rows[:1]}:
-        yield from walking.know_correlation(correlation)
-    whole = yield from walking.walk(rows, "causes")
+    found: list[StoredEvent] = []
+    whole = Web()
+    for page in _pages(core, query):
+        if limit is not None and by_place and len(found) >= limit:
+            break
+        rows = [row for row in (yield from page) if _fits(row, marks, artifact)]
+        walking.know(rows)
+        whole.take((yield from walking.walk(rows, "causes")))
+        if max_depth is not None:
+            depths = whole.depths()
+            rows = [row for row in rows if depths[row.position] <= max_depth]
+        if roots_only:
+            rows = [row for row in rows if not whole.causes(row.position)]
+        if leaves_only:
+            leading = {edge.cause for edge in (yield from walking.effects(rows))}
+            rows = [row for row in rows if row.position not in leading]
+        found += rows
     depths = whole.depths()
-    if max_depth is not None:
-        rows = [row for row in rows if depths[row.position] <= max_depth]
-    if roots_only:
-        rows = [row for row in rows if not whole.causes(row.position)]
-    if leaves_only:
-        leading = {edge.cause for edge in (yield from walking.effects(rows))}
-        rows = [row for row in rows if row.position not in leading]
-    places = ordered(rows, order, depths)[:limit]  # type: ignore[arg-type]
-    web = yield from walking.among([whole.events[at] for at in places])
+    places = ordered(found, order, depths)[:limit]  # type: ignore[arg-type]
+    shown = [whole.events[at] for at in places]
+    web = yield from walking.among(shown)
+    led = yield from walking.effects(shown)
+    effects = yield from walking.at(edge.effect for edge in led)
+    for edge in led:
+        whole.add(edge)
+    whole.events.update(effects)
     title = _title(correlation_id, home, key, actor)
-    return Timeline(web, codec.decode_value, title=title, order=places, whole=whole)
+    return Timeline(web, codec.decode_value, title=title, order=places, whole=whole, depths=depths)
 
 
 def _session(given: Scope | str) -> Scope:
@@ -291,7 +317,7 @@ def led_to(core: Core, event: EventLike) -> Program[Impact]:
     """Return what an event led to."""
     start = yield from event_row(core, event)
     walking = walker(core, kinds=STRONG)
-    yield from walking.know_correlation(start.correlation or b"u" + start.event_id, since=start.position - 1)
+    yield from walking.foresee(start, "effects")
     return (yield from impact(walking, start, codec.decode_value))
 
 

@@ -138,6 +138,7 @@ class WhatIf:
         decode: Decode,
         canonical: Callable[[object], bytes],
         reads_of: Callable[[bytes | None], tuple[int, ...]],
+        shared_of: Callable[[bytes | None], bytes | None],
     ) -> None:
         self._reader = reader
         self._lineage = lineage
@@ -145,6 +146,9 @@ class WhatIf:
         self._decode = decode
         self._canonical = canonical
         self._reads_of = reads_of
+        self._shared_of = shared_of
+        #: Whether an event, by its id, had read something that would have been something else.
+        self._misled: dict[bytes, bool] = {}
         self._tracks: dict[Place, _Track] = {}
         self._events: dict[int, StoredEvent] = {}
         self._queue: list[Order] = []
@@ -277,7 +281,24 @@ class WhatIf:
         if last is None:
             return
         pairs = yield from self._reader.effects(self._lineage, [last], self._at.position)
-        yield from self._follow(effect for _, effect in pairs if (effect, 0) > order)
+        found = [effect for _, effect in pairs if (effect, 0) > order]
+        yield from self._follow(found)
+        yield from self._follow_sharing(found)
+
+    def _follow_sharing(self, readers: Iterable[int]) -> Program[None]:
+        """Have looked at whatever shares what these events have read."""
+        readers = [at for at in readers if self._reads_of(self._events[at].extra)]
+        while readers:
+            pairs = yield from self._reader.effects(self._lineage, readers, self._at.position)
+            yield from self._fetch(effect for _, effect in pairs)
+            readers = sorted(
+                {
+                    effect
+                    for reader, effect in pairs
+                    if self._shared_of(self._events[effect].extra) == self._events[reader].event_id
+                }
+            )
+            yield from self._follow(readers)
 
     def _follow(self, positions: Iterable[int]) -> Program[None]:
         positions = list(positions)
@@ -287,9 +308,28 @@ class WhatIf:
 
     def _check_reads(self, row: StoredEvent) -> Program[None]:
         """List an event that stays though what it had read would have been something else."""
-        reads = self._reads_of(row.extra)
-        if not reads or (row.type == STATE_SET and self._decode(row.data)["op"] in _COPIES):
+        if row.type == STATE_SET and self._decode(row.data)["op"] in _COPIES:
             return
+        if (yield from self._was_misled(row)):
+            self._outcome.stale.add(row.position)
+
+    def _was_misled(self, row: StoredEvent) -> Program[bool]:
+        """Return whether what an event had read, or shares with earlier ones, would have been something else."""
+        chain: list[StoredEvent] = []
+        each: StoredEvent | None = row
+        while each is not None and each.event_id not in self._misled:
+            chain.append(each)
+            shared = self._shared_of(each.extra)
+            each = None if shared is None else (yield from self._reader.event(shared))
+        misled = each is not None and self._misled[each.event_id]
+        for event in reversed(chain):
+            misled = misled or (yield from self._reads_differ(event))
+            self._misled[event.event_id] = misled
+        return misled
+
+    def _reads_differ(self, row: StoredEvent) -> Program[bool]:
+        """Return whether any of what an event itself says that it has read would have been something else."""
+        reads = self._reads_of(row.extra)
         yield from self._fetch(reads)
         for position in reads:
             read = self._events.get(position)
@@ -300,7 +340,8 @@ class WhatIf:
             following = next(track.after((position, 0)), None)
             end = (row.position, 0) if following is None else min((row.position, 0), (following.position, 0))
             if self._differ(*track.before(end, row.recorded_us)):
-                self._outcome.stale.add(row.position)
+                return True
+        return False
 
     def _assume(self, row: StoredEvent, real: Any, would: Any) -> Program[None]:
         """Note that hooks ran for a write whose input would have been another one."""

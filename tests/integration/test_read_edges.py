@@ -512,3 +512,28 @@ def test_an_import_says_what_causes_what_and_reads_nothing(store_url: str, tmp_p
         assert events
         assert {()} == {event.reads for event in events}
         assert healthy(store)
+
+
+def test_every_write_that_rests_on_a_read_is_found_from_it_and_no_other(store_url: str) -> None:
+    many = 2 * FEW
+    with backstory.open(store_url) as store:
+        store.set_many(OTHER, {f"k{number:03}": number for number in range(many)})
+        extra = store.set(SCOPE, "extra", 1)
+        with store.transaction() as tx:
+            tx.items(OTHER)
+            writes = [tx.set("agent:z", "first", 1), tx.set("agent:z", "second", 2)]
+            tx.get(SCOPE, "extra")
+            writes += [tx.set("agent:z", "third", 3), tx.set("agent:z", "fourth", 4)]
+
+        ids = [event.event_id for event in writes]
+        assert ids == [event.event_id for event in store.impact(many // 2).events]
+        assert ids[2:] == [event.event_id for event in store.impact(extra).events]
+        assert [] == list(store.impact(writes[0]).events)
+        read = {event.position for event in store.why("agent:z", "fourth").causes}
+        assert set(range(1, many + 2)) == read
+        assert set(range(1, many + 1)) == {event.position for event in store.why("agent:z", "second").causes}
+
+        assert ids == [event.event_id for event in store.what_if(replace={1: 99}).stale]
+        assert ids[2:] == [event.event_id for event in store.what_if(replace={extra: 2}).stale]
+        assert ids[1:] == [event.event_id for event in store.what_if(without=[writes[0]], replace={1: 99}).stale]
+        assert [] == list(store.what_if(without=[writes[0]]).stale)
