@@ -48,16 +48,12 @@ def _is_mark(char: str) -> bool:
 
 def cut(text: str, columns: int) -> str:
     """Return text that takes at most so many columns (3 or more); where something is left out it ends in dots."""
-    if len(text) <= columns and width(text) <= columns:
+    if width(text) <= columns:
         return text
-    room = columns - len(_DOTS)
-    end = used = 0
-    for end, char in enumerate(text):  # noqa: B007 - the place where it stops is what is sought
-        used += _columns(char)
-        if used > room:
-            break
-    # All of it may fit, where marks take no room.
-    return text if used <= room else text[:end].rstrip() + _DOTS
+    end, room = 0, columns - len(_DOTS)
+    while (room := room - _columns(text[end])) >= 0:
+        end += 1
+    return text[:end].rstrip() + _DOTS
 
 
 def filled(text: str, columns: int) -> str:

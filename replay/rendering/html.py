@@ -19,7 +19,7 @@ from backstory.domain.events import RecordedEvent
 from backstory.replay.picture import Picture
 from backstory.replay.rendering.columns import safe
 from backstory.replay.rendering.families import family
-from backstory.replay.rendering.plain import json_of
+from backstory.replay.rendering.plain import printable_json
 from backstory.replay.rendering.saying import moment, place, says
 from backstory.replay.rendering.scene import CAUSED_BY, Scene, arrow_label, name
 from backstory.replay.rendering.svg import svg
@@ -177,12 +177,7 @@ def _data(scene: Scene) -> str:
 
 def _details(event: RecordedEvent) -> str:
     """Return all of an event as indented JSON."""
-    full = json_of(event.as_dict(), indent=2)
+    full = printable_json(event.as_dict(), indent=2)
     if len(full) <= _LONGEST_DETAILS:
-        return safe_lines(full)
-    return f"{safe_lines(full[:_LONGEST_DETAILS])}\n... and {len(full) - _LONGEST_DETAILS} more characters"
-
-
-def safe_lines(text: str) -> str:
-    """Return text with its lines kept, and all else escaped that `safe` escapes."""
-    return "\n".join(map(safe, text.split("\n")))
+        return full
+    return f"{full[:_LONGEST_DETAILS]}\n... and {len(full) - _LONGEST_DETAILS} more characters"

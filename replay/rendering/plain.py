@@ -39,10 +39,21 @@ def _tag(value: Any) -> Any:
     return value
 
 
-def json_of(value: Any, *, indent: int | None = None, ascii_only: bool = False) -> str:
-    """Return a value as JSON text on one line, or indented by so many spaces."""
-    separators = (",", ":") if indent is None else None
-    return json.dumps(plain(value), ensure_ascii=ascii_only, indent=indent, separators=separators)
+def json_of(value: Any) -> str:
+    """Return a value as JSON text on one line."""
+    return json.dumps(plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def printable_json(value: Any, *, indent: int) -> str:
+    """Return a value as indented JSON text of printable characters alone; it is still JSON, and holds the same."""
+    text = json.dumps(plain(value), ensure_ascii=False, indent=indent)
+    return "".join(char if char.isprintable() or char == "\n" else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    """Return a character as JSON escapes it: one number, or a pair of surrogates."""
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
 def brief(value: Any, longest: int) -> str:
