@@ -56,6 +56,6 @@ class Figure:
 
 def shown(number: float) -> str:
     """Return a number as people read it: three significant digits, thousands apart."""
-    if number >= 1_000:  # noqa: PLR2004 - from here on, digits after the point say nothing
+    if abs(number) >= 1_000:  # noqa: PLR2004 - from here on, digits after the point say nothing
         return f"{number:,.0f}"
     return f"{number:.3g}"

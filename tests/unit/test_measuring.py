@@ -48,7 +48,7 @@ def test_a_figure_is_the_median_of_its_rounds() -> None:
 
 
 def test_figures_are_shown_with_three_digits() -> None:
-    assert ["12,346", "124", "0.0123"] == [shown(number) for number in (12_345.6, 123.7, 0.0123)]
+    assert ["12,346", "-1,060", "124", "0.0123"] == [shown(number) for number in (12_345.6, -1_060.4, 123.7, 0.0123)]
 
 
 def test_the_disk_is_sampled_without_leaving_anything(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 import backstory
 from backstory.measuring.hooking import Seen, Values, Writer, fresh, in_turns, known, secret, with_after, with_before
 from backstory.store import StateStore
-from benchmarks.hooks import by_hook
+from benchmarks.hooks import by_hook, doubts
 
 
 @pytest.fixture
@@ -65,3 +65,8 @@ def test_what_a_hook_adds_is_told_by_hook() -> None:
     found = by_hook("ours", {0: 10.0, 1: 14.0, 5: 30.0})
     assert [4.0, 4.0] == [found[f"ours, {hooks} hooks"]["us a hook"] for hooks in (1, 5)]
     assert {"p50 us": 10.0} == found["ours, 0 hooks"]
+
+
+@pytest.mark.parametrize(("rates", "notes"), [((9_000, 20_000), 0), ((9_000, 300), 1)])
+def test_a_slow_disk_is_told_for_no_ratio_tells_of_hooks_then(rates: tuple[float, ...], notes: int) -> None:
+    assert notes == len(doubts(rates))
