@@ -66,6 +66,10 @@ class Runner:
         except StopIteration as stop:
             ended: T = stop.value
             return ended
+        except BaseException:
+            # An interrupt, or a task that is cancelled: the program ends here, not whenever it is collected.
+            program.close()
+            raise
 
     def _called_out(self, request: CallOut) -> tuple[Any, BaseException | None]:
         try:
@@ -137,6 +141,10 @@ class AsyncRunner:
         except StopIteration as stop:
             ended: T = stop.value
             return ended
+        except BaseException:
+            # An interrupt, or a task that is cancelled: the program ends here, not whenever it is collected.
+            program.close()
+            raise
 
     async def _called_out(self, request: CallOut) -> tuple[Any, BaseException | None]:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from backstory.context import hooks_in
@@ -26,7 +26,9 @@ from backstory.sessions import DirectSession
 
 
 class After(Keeper):
-    """Runs hooks behind commits, and keeps what they did."""
+    """Runs hooks behind commits, and keeps what they did. `clear_up` looks for commits that nobody knows of."""
+
+    clear_up: Callable[[], Program[None]]
 
     def __init__(self, registry: Registry, recorder: Recorder, *, clock: Clock, max_bytes: int, writer: str) -> None:
         super().__init__(writer)

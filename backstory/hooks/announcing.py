@@ -162,7 +162,7 @@ class Announcer:
 
     def leave(self) -> Program[None]:
         """Forget this process's mark, if all that was due has been done; else it is there for the next one."""
-        if not self._marked or self._after.outstanding.count or self._after.outstanding.doubtful:
+        if not (self._marked and self._after.outstanding.idle):
             return
         with suppress(BackstoryError):  # the next one looks in vain then
             yield from append(Commit(MAIN, tracking=Tracking(place_of(self._after.writer), None)))

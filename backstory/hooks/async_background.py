@@ -14,7 +14,7 @@ from contextlib import nullcontext
 from typing import Final
 
 from backstory.context import running_hooks
-from backstory.domain.errors import HookError, StoreClosedError, StoreUnavailableError
+from backstory.domain.errors import BackstoryError, HookError, StoreClosedError, StoreUnavailableError
 from backstory.hooks.after import After, Item, Runs
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.waiting import Signal
@@ -146,6 +146,15 @@ class AsyncBackground:
                     self.report(error)
                 finally:
                     self._done(len(batch))
+                await self._clear_up()
+
+    async def _clear_up(self) -> None:
+        """Find out about commits of which nobody was told whether they were made."""
+        if self._after.outstanding.doubts and not self._ended:
+            try:
+                await self._runner.run(self._after.clear_up())
+            except BackstoryError as error:  # the doubt stays, and the mark with it
+                self.report(error)
 
     def _finished(self) -> bool:
         """Whether nothing can come any more: what one lane works on may bring forth work for another."""
@@ -223,6 +232,7 @@ class AsyncBackground:
     async def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all that was put here is done and recorded; raises `HookError` if it takes longer."""
         deadline = time.monotonic() + (_WAIT_S * 1000 if timeout_s is None else timeout_s)
+        await self._clear_up()
         self._press(1)
         try:
             while self.unfinished:
@@ -254,6 +264,7 @@ class AsyncBackground:
         """
         if running_hooks():
             raise HookError("a hook cannot close the store", hint="Close it where it was opened.")
+        await self._clear_up()
         with self._lock:
             if self.unfinished:
                 self._start()

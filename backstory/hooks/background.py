@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from backstory.context import running_hooks
-from backstory.domain.errors import HookError, StoreClosedError, StoreUnavailableError
+from backstory.domain.errors import BackstoryError, HookError, StoreClosedError, StoreUnavailableError
 from backstory.hooks.after import After, Item, Runs
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.waiting import Signal
@@ -128,6 +128,15 @@ class Background:
                     self.report(error)
                 finally:
                     self._done(len(batch))
+                self._clear_up()
+
+    def _clear_up(self) -> None:
+        """Find out about commits of which nobody was told whether they were made."""
+        if self._after.outstanding.doubts and not self._ended:
+            try:
+                self._runner.run(self._after.clear_up())
+            except BackstoryError as error:  # the doubt stays, and the mark with it
+                self.report(error)
 
     def _finished(self) -> bool:
         """Whether nothing can come any more: what one lane works on may bring forth work for another."""
@@ -200,6 +209,7 @@ class Background:
     def flush(self, timeout_s: float | None = None) -> None:
         """Wait until all that was put here is done and recorded; raises `HookError` if it takes longer."""
         deadline = time.monotonic() + (_WAIT_S * 1000 if timeout_s is None else timeout_s)
+        self._clear_up()
         self._press(1)
         try:
             while self.unfinished:
@@ -231,6 +241,7 @@ class Background:
         """
         if running_hooks():
             raise HookError("a hook cannot close the store", hint="Close it where it was opened.")
+        self._clear_up()
         with self._lock:
             if self.unfinished:
                 self._start()

@@ -13,6 +13,7 @@ from backstory.domain.ports import Program
 from backstory.domain.redaction import Redaction
 from backstory.hooks.after import After
 from backstory.hooks.announcing import Announcer
+from backstory.hooks.doubts import Doubts
 from backstory.hooks.due import short
 from backstory.hooks.path import Path
 from backstory.hooks.recording import Recorder
@@ -43,6 +44,7 @@ def _made(core: Core, background: Callable[[After], Any]) -> Path:
         row = next(row for row in rows if row.id == branch)
         return core.on(row, lineage_of(rows, branch)).session
 
+    after.clear_up = Doubts(core.engine, after, registry, session_on).clear
     announcer = Announcer(
         core.engine,
         after,

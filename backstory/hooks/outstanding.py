@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from bisect import insort
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 
@@ -14,7 +15,10 @@ class Outstanding:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: dict[object, int] = {}
+        self._doubts: dict[object, int] = {}
         self._open: dict[int, int] = {}
+        #: The same positions in order, and some that are settled already.
+        self._order: list[int] = []
         self._highest = 0
 
     def begin(self, position: int) -> None:
@@ -26,27 +30,30 @@ class Outstanding:
     def underway(self) -> Iterator[None]:
         """Hold the mark back while a commit is made, until what is due behind it is known.
 
-        Where nobody knows whether the commit was made, the mark stays back: whoever opens the store next looks.
+        Where nobody knows whether the commit was made, the mark stays back until somebody has looked into the log.
         """
         token = object()
         with self._lock:
             self._under_way[token] = self._highest
+        known = False
         try:
             yield
+            known = True
         except Exception as error:
-            if getattr(error, "outcome", None) != "unknown":
-                self._leave(token)
+            known = getattr(error, "outcome", None) != "unknown"
             raise
-        # An interrupt, or a task that is cancelled, passes by: the commit may be made without its caller.
-        self._leave(token)
-
-    def _leave(self, token: object) -> None:
-        with self._lock:
-            del self._under_way[token]
+        finally:
+            # An interrupt, or a task that is cancelled, passes by: the commit may be made without its caller.
+            with self._lock:
+                at = self._under_way.pop(token)
+                if not known:
+                    self._doubts[token] = at
 
     def add(self, position: int) -> None:
         """Take one more write whose hooks are to run."""
         with self._lock:
+            if position not in self._open:
+                insort(self._order, position)
             self._open[position] = self._open.get(position, 0) + 1
             self._highest = max(self._highest, position)
 
@@ -62,15 +69,47 @@ class Outstanding:
     def mark_without(self, positions: Sequence[int]) -> int:
         """Return the last position up to which all is done once these are."""
         with self._lock:
-            done = Counter(positions)
-            first = min((at for at, count in self._open.items() if count > done[at]), default=self._highest + 1) - 1
-            return min((first, *self._under_way.values()))
+            first = self._first_without(Counter(positions))
+            return min((first - 1, *self._under_way.values(), *self._doubts.values()))
+
+    def _first_without(self, done: Counter[int]) -> int:
+        settled = next((at for at, position in enumerate(self._order) if position in self._open), len(self._order))
+        del self._order[:settled]
+        return next(
+            (position for position in self._order if self._open.get(position, 0) > done[position]), self._highest + 1
+        )
+
+    # Doubts
 
     @property
-    def doubtful(self) -> bool:
-        """Whether nobody knows of some commit if it was made."""
+    def doubts(self) -> dict[object, int]:
+        """The commits of which nobody knows if they were made, each with a position that it lies behind."""
         with self._lock:
-            return bool(self._under_way)
+            return dict(self._doubts)
+
+    @property
+    def under_way(self) -> set[object]:
+        """The commits that are being made."""
+        with self._lock:
+            return set(self._under_way)
+
+    @property
+    def open(self) -> set[int]:
+        """The positions of writes whose hooks are to run."""
+        with self._lock:
+            return set(self._open)
+
+    def resolve(self, doubts: Collection[object]) -> None:
+        """Say that all that these commits may have brought is known."""
+        with self._lock:
+            for token in doubts:
+                self._doubts.pop(token, None)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is left to do, and nothing can be that nobody knows of."""
+        with self._lock:
+            return not (self._open or self._under_way or self._doubts)
 
     @property
     def count(self) -> int:

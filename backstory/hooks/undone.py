@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
 from backstory.domain.branches import FOREVER, MAIN, Lineage
@@ -28,24 +28,63 @@ class Debt(NamedTuple):
     point: str
 
 
+class Ledger:
+    """What writes were due for and what was recorded since, as far as the log has been read."""
+
+    def __init__(self, engine: Engine, writers: Collection[str], seen: int) -> None:
+        self._engine = engine
+        self._writers = writers
+        self._ended: set[int] = set()
+        self.seen = seen
+        self.due: dict[Debt, StoredEvent] = {}
+
+    def read_on(self) -> Program[None]:
+        """Read what is new, to the end of the log."""
+        rows = yield from self._engine.branches()
+        everything: Lineage = tuple((row.id, FOREVER) for row in rows)
+        # Nobody can record anything on a branch that has ended: nothing is due there any more.
+        self._ended = {row.id for row in rows if row.dropped}
+        self.due = {debt: row for debt, row in self.due.items() if row.branch not in self._ended}
+        while True:
+            page = yield from self._engine.page(LogQuery(everything, after=self.seen, limit=_PAGE))
+            for row in page:
+                self._take_in(row)
+            if page:
+                self.seen = page[-1].position
+            if len(page) < _PAGE:
+                return
+
+    def _take_in(self, row: StoredEvent) -> None:
+        if row.type in {HOOK_EXECUTED, HOOK_FAILED}:
+            data = codec.decode_value(row.data)
+            if _is_final(data):
+                operation = bytes.fromhex(data["operation"].replace("-", ""))
+                self.due.pop(Debt(operation, data["hook"], data["point"]), None)
+            return
+        owed = due_of(row.extra)
+        if owed is not None and owed.writer in self._writers and row.branch not in self._ended:
+            point = f"after_state_{VERBS[row.type]}"
+            self.due.update((Debt(row.event_id, hook, point), row) for hook in owed.hooks)
+
+
 class Undone:
-    """Looks through the log once, and then only at what is new."""
+    """Looks through the log behind the marks of dead writers once, and then only at what is new."""
 
     def __init__(self, engine: Engine, own: str) -> None:
         self._engine = engine
         self._own = own
         self._dead: dict[str, int] = {}
-        self._seen = 0
-        self._due: dict[Debt, StoredEvent] = {}
+        self._ledger = Ledger(engine, (), 0)
         self._taken: set[Debt] = set()
 
     def look(self) -> Program[None]:
         """Bring what is known up to date."""
         dead = yield from self._find_dead()
         if dead != self._dead:
-            self._dead, self._due, self._seen = dead, {}, min(dead.values(), default=0)
+            self._dead = dead
+            self._ledger = Ledger(self._engine, set(dead), min(dead.values(), default=0))
         if dead:
-            yield from self._read_on()
+            yield from self._ledger.read_on()
 
     def _find_dead(self) -> Program[dict[str, int]]:
         places = yield from self._engine.trackings(PLACES)
@@ -55,40 +94,13 @@ class Undone:
         marks = {place.removeprefix(PLACES): mark for place, mark in places.items()}
         return {writer: mark for writer, mark in marks.items() if writer not in living and writer != self._own}
 
-    def _read_on(self) -> Program[None]:
-        rows = yield from self._engine.branches()
-        everything: Lineage = tuple((row.id, FOREVER) for row in rows)
-        # Nobody can record anything on a branch that has ended: nothing is due there any more.
-        ended = {row.id for row in rows if row.dropped}
-        self._due = {debt: row for debt, row in self._due.items() if row.branch not in ended}
-        while True:
-            page = yield from self._engine.page(LogQuery(everything, after=self._seen, limit=_PAGE))
-            for row in page:
-                self._take_in(row, ended)
-            if page:
-                self._seen = page[-1].position
-            if len(page) < _PAGE:
-                return
-
-    def _take_in(self, row: StoredEvent, ended: set[int]) -> None:
-        if row.type in {HOOK_EXECUTED, HOOK_FAILED}:
-            data = codec.decode_value(row.data)
-            if _is_final(data):
-                operation = bytes.fromhex(data["operation"].replace("-", ""))
-                self._due.pop(Debt(operation, data["hook"], data["point"]), None)
-            return
-        owed = due_of(row.extra)
-        if owed is not None and owed.writer in self._dead and row.branch not in ended:
-            point = f"after_state_{VERBS[row.type]}"
-            self._due.update((Debt(row.event_id, hook, point), row) for hook in owed.hooks)
-
     # Handing over
 
     def of(self, hook: str, point: str) -> list[tuple[Debt, StoredEvent]]:
         """Return what is due to a hook at a point, and not taken yet, oldest first."""
         return [
             (debt, row)
-            for debt, row in self._due.items()
+            for debt, row in self._ledger.due.items()
             if (debt.hook, debt.point) == (hook, point) and debt not in self._taken
         ]
 
@@ -99,13 +111,13 @@ class Undone:
     @property
     def count(self) -> int:
         """How many runs nobody in this process sees to."""
-        return len(self._due.keys() - self._taken)
+        return len(self._ledger.due.keys() - self._taken)
 
     def forget(self) -> Program[None]:
         """Forget the marks of writers that left nothing, unless somebody writes meanwhile: the next one does it."""
-        if self._due:
+        if self._ledger.due:
             return
-        seen = self._seen
+        seen = self._ledger.seen
 
         def unless_grown(view: View) -> Decision:
             if view.position > seen:

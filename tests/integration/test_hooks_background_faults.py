@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -45,8 +46,9 @@ class Trouble:
     knows.
     """
 
-    def __init__(self, store: Any, how: str, times: int) -> None:
+    def __init__(self, store: Any, how: str, times: int, *, types: str = "hook.e") -> None:
         self.how = how
+        self.types = types
         self.left = times
         self.struck = 0
         engine = engine_of(store)
@@ -54,7 +56,7 @@ class Trouble:
         engine.commit, engine.commit_async = self.commit, self.commit_async
 
     def _strikes(self, commits: Sequence[Any]) -> bool:
-        if not self.left or not any(draft.type.startswith("hook.e") for each in commits for draft in each.drafts):
+        if not self.left or not any(draft.type.startswith(self.types) for each in commits for draft in each.drafts):
             return False
         self.left -= 1
         self.struck += 1
@@ -229,6 +231,74 @@ def test_a_store_that_can_neither_read_closes_all_the_same(face: str, sqlite_url
         gate.open.set()
     with opened(face, sqlite_url) as store:
         assert store.hooks.pending() == 1
+
+
+# Commits of which their caller heard nothing
+
+
+@pytest.mark.parametrize("how", ["unknown", "made"])
+def test_a_commit_that_may_have_been_made_has_its_hooks_run_if_it_was(store: Any, how: str) -> None:
+    ran: list[str] = []
+    store.hooks.register(WRITES, lambda run: ran.append(run.key), name="note")
+    store.set(HOME, "a", 1)
+    store.hooks.flush(PATIENCE_S)
+    trouble = Trouble(store, how, 1, types="state.")
+    with pytest.raises(StoreUnavailableError) as error:
+        store.set(HOME, "b", 1)
+    assert error.value.outcome == "unknown"
+    assert trouble.struck == 1
+    store.set(HOME, "c", 1)
+    store.hooks.flush(PATIENCE_S)
+    store.hooks.flush(PATIENCE_S)
+    assert sorted(ran) == (["a", "b", "c"] if how == "made" else ["a", "c"])
+    assert after_of(store).outstanding.idle
+    (mark,) = marks_of(store).values()
+    assert mark == next(iter(store.log(scope=HOME, reverse=True))).position
+
+
+def test_a_write_whose_task_is_cancelled_has_its_hooks_run_all_the_same(store_url: str) -> None:
+    ran: list[str] = []
+
+    async def work() -> None:
+        async with backstory.open_async(store_url) as store:
+            store.hooks.register(WRITES, lambda run: ran.append(run.key), name="note")
+            await store.set(HOME, "a", 1)
+            committing = asyncio.Event()
+            engine = engine_of(store)
+            commit = engine.commit_async
+
+            async def watched(commits: Any) -> Any:
+                committing.set()
+                return await commit(commits)
+
+            engine.commit_async = watched
+            writing = asyncio.create_task(store.set(HOME, "b", 1))
+            await committing.wait()
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+            await store.hooks.flush(PATIENCE_S)
+            assert await store.get(HOME, "b") == 1
+            assert ran == ["a", "b"]
+            assert after_of(store).outstanding.idle
+
+    asyncio.run(work())
+
+
+def test_a_doubt_is_not_cleared_up_before_those_have_come_back_who_will_see_to_their_writes(store: Any) -> None:
+    ran: list[str] = []
+    store.hooks.register(WRITES, lambda run: ran.append(run.key), name="note")
+    store.set(HOME, "a", 1)
+    store.hooks.flush(PATIENCE_S)
+    outstanding = after_of(store).outstanding
+    with pytest.raises(KeyboardInterrupt), outstanding.underway():
+        raise KeyboardInterrupt
+    with outstanding.underway():
+        store.hooks.flush(PATIENCE_S)
+        assert len(outstanding.doubts) == 1
+    store.hooks.flush(PATIENCE_S)
+    assert outstanding.idle
+    assert ran == ["a"]
 
 
 # Real ones

@@ -99,7 +99,7 @@ class Model:
         mark = self.outstanding.mark_without(())
         assert mark < self.first_left()
         assert sum(self.owed.values()) == self.outstanding.count
-        if not self.under_way and not self.outstanding.doubtful and not self.outstanding.count:
+        if not self.under_way and not self.outstanding.doubts and not self.outstanding.count:
             assert max(self.owed, default=0) <= mark
 
 
@@ -128,19 +128,23 @@ def test_once_everything_is_settled_the_mark_is_at_the_last_write(steps: list[tu
         model.step(3, 0, 1)
     while model.outstanding.count:
         model.step(5, 0, 1)
-    assert not model.outstanding.doubtful
+    assert model.outstanding.idle
     assert max(model.owed, default=0) == model.outstanding.mark_without(())
 
 
-def test_a_commit_of_which_nobody_knows_holds_the_mark_back_for_good() -> None:
+def test_a_commit_of_which_nobody_knows_holds_the_mark_back_until_somebody_looked() -> None:
     outstanding = Outstanding()
     outstanding.begin(7)
     with suppress(StoreUnavailableError), outstanding.underway():
         raise StoreUnavailableError("lost", outcome="unknown")
     outstanding.add(9)
     outstanding.settle(9)
-    assert outstanding.doubtful
+    assert list(outstanding.doubts.values()) == [7]
     assert outstanding.mark_without(()) == 7
+    assert not outstanding.idle
+    outstanding.resolve(outstanding.doubts)
+    assert outstanding.mark_without(()) == 9
+    assert outstanding.idle
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, GeneratorExit])
@@ -148,14 +152,15 @@ def test_an_interrupted_commit_holds_the_mark_back(stop: type[BaseException]) ->
     outstanding = Outstanding()
     with suppress(stop), outstanding.underway():
         raise stop
-    assert outstanding.doubtful
+    assert len(outstanding.doubts) == 1
+    assert not outstanding.under_way
 
 
 def test_a_commit_that_was_refused_holds_nothing_back() -> None:
     outstanding = Outstanding()
     with suppress(StoreUnavailableError), outstanding.underway():
         raise StoreUnavailableError("refused", outcome="not_written")
-    assert not outstanding.doubtful
+    assert not outstanding.doubts
 
 
 # Due marks
