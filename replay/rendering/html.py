@@ -116,7 +116,7 @@ def _graph(scene: Scene) -> Iterator[str]:
 
 def _timeline(scene: Scene) -> Iterator[str]:
     yield '<section aria-labelledby="timeline-title"><h2 id="timeline-title">Timeline</h2>'
-    yield '<div class="scroll"><table><thead><tr>'
+    yield '<div class="scroll" id="rows"><table><thead><tr>'
     for heading in ("No.", "Time (UTC)", "Type", "Scope and key", "Value", "By", "Because of"):
         yield f'<th scope="col">{heading}</th>'
     yield '</tr></thead><tbody id="timeline">'
@@ -140,7 +140,7 @@ def _row(scene: Scene, at: int, day: str) -> str:
     return (
         f'<tr id="{name(event)}" data-event="{name(event)}" data-type="{escape(safe(event.type))}" '
         f'class="{family(event)}{" marked" if mark else ""}">'
-        f'<td class="number"><button type="button">{event.position}</button></td>'
+        f'<td class="number"><button type="button" aria-label="Event {event.position}">{event.position}</button></td>'
         f'<td class="time"><time datetime="{instant}" title="{instant}">{date}{moment(event)}</time></td>'
         f'<td class="depth{depth}"><span class="kind {family(event)}"><bdi>{escape(safe(event.type))}</bdi></span>'
         f'{role}</td><td class="place"><bdi>{escape(place(event))}</bdi></td>'

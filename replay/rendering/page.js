@@ -84,17 +84,17 @@
     if (!event) return;
     stop(event);
     show(boxes.get(event), byId("canvas"));
-    rows.get(event).scrollIntoView({ block: "nearest" });
+    show(rows.get(event).querySelector("button"), byId("rows"));
   };
 
-  // Scroll the graph alone: the page stays where the reader is.
-  const show = (box, canvas) => {
-    const [inner, outer] = [box.getBoundingClientRect(), canvas.getBoundingClientRect()];
+  // Scroll the pane alone: the page stays where the reader is.
+  const show = (element, pane) => {
+    const [inner, outer] = [element.getBoundingClientRect(), pane.getBoundingClientRect()];
     if (inner.left < outer.left || inner.right > outer.right) {
-      canvas.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
+      pane.scrollLeft += inner.left - outer.left - (outer.width - inner.width) / 2;
     }
-    if (inner.top < outer.top || inner.bottom > outer.bottom) {
-      canvas.scrollTop += inner.top - outer.top - (outer.height - inner.height) / 2;
+    if (inner.top < outer.top + 40 || inner.bottom > outer.bottom) {
+      pane.scrollTop += inner.top - outer.top - (outer.height - inner.height) / 2;
     }
   };
 

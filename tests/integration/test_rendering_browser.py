@@ -100,6 +100,18 @@ def test_the_keyboard_walks_along_causes_and_effects(open_page: Open) -> None:
     assert ["e4"] == lit(page, "chosen")
 
 
+def test_choosing_a_box_scrolls_to_its_row_but_leaves_the_page_where_it_is(open_page: Open) -> None:
+    page = open_page(large())
+    page.evaluate("document.querySelector('.box[data-event=e400]').dispatchEvent(new Event('click', {bubbles: true}))")
+
+    assert 0 == page.evaluate("scrollY")
+    assert page.evaluate(
+        "byRow => { const [a, b] = byRow.map(each => document.querySelector(each).getBoundingClientRect());"
+        " return a.top >= b.top && a.bottom <= b.bottom; }",
+        ["#e400 button", "#rows"],
+    )
+
+
 def test_types_that_are_not_ticked_are_hidden(open_page: Open) -> None:
     page = open_page(STORY)
     page.uncheck("input[value='state.set']")
