@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import asyncio
+import inspect
+import sys
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import lru_cache
-from typing import Any, Final, NamedTuple, TypedDict, Unpack
+from contextvars import ContextVar, copy_context
+from functools import lru_cache, wraps
+from typing import Any, Final, NamedTuple, ParamSpec, TypedDict, TypeVar, Unpack, cast
 from uuid import UUID
 
 from backstory.domain.commits import Draft
 from backstory.domain.context import NOBODY, Author
 from backstory.domain.errors import InvalidValueError
 from backstory.domain.events import Event, RecordedEvent, pack_correlation
-from backstory.infrastructure import codec
+from backstory.infrastructure import codec, traceparent
 
 Cause = RecordedEvent | Event | UUID | str
+P = ParamSpec("P")
+T = TypeVar("T")
 _MOST_CHARACTERS: Final = 128
-_EXTRA: Final = ("tags", "metadata", "artifacts", "traceparent")
+_EXTRA: Final = ("tags", "metadata", "artifacts")
 
 
 class WriteContext(TypedDict, total=False):
@@ -64,6 +69,31 @@ def context(**given: Unpack[WriteContext]) -> Iterator[None]:
         yield
     finally:
         _ambient.reset(token)
+
+
+def carried(fn: Callable[P, T]) -> Callable[P, T]:
+    """Return a function that runs as if called here: with this context, whatever thread or executor calls it.
+
+    Tasks and `asyncio.to_thread` carry the context by themselves; `threading.Thread`, `Executor.submit` and
+    `run_in_executor` do not. All context variables are carried, OpenTelemetry's current span too; what the function
+    changes of them stays inside. It may run many times, also at once. A coroutine function runs as a task of its own.
+    """
+    origin = copy_context()
+    if inspect.iscoroutinefunction(fn):
+        task = cast("Callable[..., Coroutine[Any, Any, Any]]", fn)
+
+        @wraps(fn)
+        async def run_task(*args: P.args, **named: P.kwargs) -> Any:
+            return await asyncio.create_task(task(*args, **named), context=origin.copy())
+
+        return cast("Callable[P, T]", run_task)
+
+    @wraps(fn)
+    def run(*args: P.args, **named: P.kwargs) -> T:
+        # Nobody can enter one context twice at a time, so that each run has its own copy.
+        return origin.copy().run(fn, *args, **named)
+
+    return run
 
 
 @contextmanager
@@ -128,12 +158,13 @@ def author_of(given: WriteContext, actor: str | None) -> Author:
     """Return the packed context of one write: arguments first, then the ambient context, then the hook's."""
     ambient = _ambient.get()
     inside = _inside.get()
-    if not given and ambient is None and inside is None:
+    span = traceparent.current() if traceparent.API in sys.modules else None
+    if not given and ambient is None and inside is None and span is None:
         return _nobody_but(actor)
     if inside is None:
-        return _merged(given, ambient, actor)
+        return _merged(given, ambient, actor, span)
     base = inside.author
-    author = _merged(given, ambient, None)
+    author = _merged(given, ambient, None, span)
     return Author(
         author.correlation or base.correlation,
         author.causes or base.causes,
@@ -148,7 +179,7 @@ def _with_hooks(extra: bytes | None, hooks: tuple[str, ...]) -> bytes:
     return said if extra is None else extra[:-1] + b"," + said[1:]
 
 
-def _merged(given: WriteContext, ambient: WriteContext | None, actor: str | None) -> Author:
+def _merged(given: WriteContext, ambient: WriteContext | None, actor: str | None, span: str | None) -> Author:
     merged = {**(ambient or {}), **{name: value for name, value in given.items() if value is not None}}
     unknown = merged.keys() - _NAMES
     if unknown:
@@ -160,7 +191,7 @@ def _merged(given: WriteContext, ambient: WriteContext | None, actor: str | None
         None if correlation is None else packed_correlation(correlation),
         _causes(merged.get("cause")),
         None if who is None else packed_actor(who),
-        _extra(merged),
+        _extra(merged, span),
     )
 
 
@@ -224,8 +255,11 @@ def _cause(given: object) -> bytes:
     )
 
 
-def _extra(merged: Mapping[str, Any]) -> bytes | None:
+def _extra(merged: Mapping[str, Any], span: str | None) -> bytes | None:
     extra = {name: merged[name] for name in _EXTRA if merged.get(name)}
+    given = merged.get("traceparent")
+    if given is not None or span is not None:
+        extra["traceparent"] = span if given is None else traceparent.checked(given)
     if not extra:
         return None
     if "metadata" in extra and not isinstance(extra["metadata"], Mapping):
@@ -235,8 +269,6 @@ def _extra(merged: Mapping[str, Any]) -> bytes | None:
             extra[name] = _texts(name, extra[name])
     if "artifacts" in extra:
         extra["metadata"] = {**extra.get("metadata", {}), "artifacts": extra.pop("artifacts")}
-    if "traceparent" in extra:
-        _text("traceparent", extra["traceparent"])
     return codec.encode_value(extra)
 
 
