@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from backstory.async_state import AsyncTransaction
 from backstory.async_store import AsyncStateStore, AsyncStateView, AsyncSubscription
-from backstory.context import WriteContext, context
+from backstory.context import WriteContext, carried, context
 from backstory.core import Metrics
 from backstory.domain.branches import Branch
 from backstory.domain.errors import (
@@ -113,6 +113,7 @@ __all__ = [
     "ValueTooLargeError",
     "VerificationReport",
     "WriteContext",
+    "carried",
     "context",
     "open",
     "open_async",
