@@ -98,8 +98,22 @@ class _Transaction(_Blocking):
         self.wait(self._inner.__aexit__(kind, error, trace))
 
 
+class _Hooks(_Blocking):
+    def register(self, *args: Any, **kwargs: Any) -> Any:
+        """Register a hook, and say so in the log at once, as the blocking face does."""
+        handle = self._inner.register(*args, **kwargs)
+        announcer = self._inner._path().announcer  # noqa: SLF001
+        self.wait(self._inner._runner.run(announcer.announce()))  # noqa: SLF001
+        return handle
+
+
 class _Store(_Blocking):
     owner = False
+
+    @property
+    def hooks(self) -> _Hooks:
+        """The hooks of the store."""
+        return _Hooks(self._inner.hooks, self._loop)
 
     def close(self) -> None:
         """Close the store, and the loop with it unless this is a fork's."""

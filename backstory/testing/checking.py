@@ -15,6 +15,7 @@ from backstory.testing.model import Fact, Model, Point, same
 
 __all__ = ["check_branch", "check_events", "check_now", "check_same"]
 
+Ids = dict[object, bytes]
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -23,12 +24,24 @@ def check_same(expected: Any, actual: Any, *about: Any) -> None:
     assert same(expected, actual), f"{' '.join(map(str, about))}:\n  model {expected!r}\n  store {actual!r}"
 
 
-def check_events(facts: Iterable[Fact], events: Iterable[RecordedEvent], about: str = "log") -> None:
+def check_events(model: Model, facts: Iterable[Fact], events: Iterable[RecordedEvent], about: str = "log") -> None:
     """Fail unless events are the facts, in this order, in every part that is known of them."""
-    check_same([_shown_fact(fact) for fact in facts], [_shown_event(event) for event in events], about)
+    expected, actual = [_shown_fact(model.ids, fact) for fact in facts], [_shown_event(event) for event in events]
+    for fact, event in zip(expected, actual, strict=False):
+        check_same(fact, event, about, fact["position"])
+    check_same(len(expected), len(actual), about)
 
 
-def _shown_fact(fact: Fact) -> dict[str, Any]:
+def _shown_fact(ids: Ids, fact: Fact) -> dict[str, Any]:
+    causes = (() if fact.cause is None else (fact.cause,)) + fact.causes
+    data = fact.data
+    if fact.about is not None:
+        data = {
+            **data,
+            "operation": _text(ids, fact.about),
+            "input": _sorted(data["input"]),
+            "result": _sorted(data["result"]),
+        }
     return {
         "position": fact.position,
         "branch": fact.branch,
@@ -36,24 +49,39 @@ def _shown_fact(fact: Fact) -> dict[str, Any]:
         "version": fact.version,
         "type": fact.type,
         "key": fact.key,
-        "data": _sorted(fact.data),
+        "data": _sorted(data),
         "recorded_at": from_micros(fact.recorded_us),
         "actor": fact.actor,
-        "correlation_id": _correlation(fact),
-        "causes": () if fact.cause is None else (fact.cause.event_id,),
-        "event_id": fact.event_id,
+        "correlation_id": _correlation(ids, fact),
+        "causes": tuple(ids.get(cause.token) for cause in causes),
+        "event_id": ids.get(fact.token),
     }
 
 
-def _correlation(fact: Fact) -> str:
+def _correlation(ids: Ids, fact: Fact) -> str:
     if fact.correlation is not None:
         return fact.correlation
-    if fact.cause is not None:
-        return _correlation(fact.cause)
-    return str(UUID(bytes=fact.event_id)) if fact.event_id is not None else "its own"
+    whole = fact.root or fact.cause
+    return _text(ids, fact) if whole is None else _correlation(ids, whole)
+
+
+def _text(ids: Ids, fact: Fact) -> str:
+    return str(UUID(bytes=ids[fact.token])) if fact.token in ids else "unknown"
 
 
 def _shown_event(event: RecordedEvent) -> dict[str, Any]:
+    data = event.data
+    if event.type in {"hook.executed", "hook.failed"}:
+        # How long it took, and in what words it failed, nobody can know before.
+        data = {
+            **data,
+            "error": data["error"] is not None,
+            "input": _sorted(data["input"]),
+            "result": _sorted(data["result"]),
+        }
+        del data["duration_us"]
+    elif event.type == "hook.registered":
+        data = {name: part for name, part in data.items() if name not in {"code", "timeout_s"}}
     return {
         "position": event.position,
         "branch": event.branch_id,
@@ -61,7 +89,7 @@ def _shown_event(event: RecordedEvent) -> dict[str, Any]:
         "version": event.version,
         "type": event.type,
         "key": event.key,
-        "data": _sorted(event.data),
+        "data": _sorted(data),
         "recorded_at": event.recorded_at,
         "actor": event.actor,
         "correlation_id": event.correlation_id,
@@ -87,8 +115,8 @@ def check_now(model: Model, store: StateStore, branch: int, clock_us: int) -> No
 def check_branch(model: Model, store: StateStore, branch: int) -> None:
     """Compare a branch's log, its state at every position and time, and the history of every key."""
     facts = model.log(branch, len(model.facts))
-    check_events(facts, store.log(), f"log of {branch}")
-    check_events(reversed(facts), store.log(reverse=True), f"log of {branch}, reversed")
+    check_events(model, facts, store.log(), f"log of {branch}")
+    check_events(model, reversed(facts), store.log(reverse=True), f"log of {branch}, reversed")
     for position in range(len(model.facts) + 1):
         _check_position(model, store, branch, position)
     for stream, key in sorted(model.cells(branch, len(model.facts))):

@@ -17,7 +17,7 @@ Whoever writes an engine shows that it keeps the contract by two classes in a te
 
             def new():
                 path = tmp_path / str(next(numbers))
-                return lambda clock: store_on(MyEngine(path, clock), clock)
+                return lambda clock: store_on(MyEngine(path, clock), clock)  # or open(..., **SETTLED)
 
             return new
 
@@ -27,7 +27,7 @@ own settings (`HYPOTHESIS_...`, profiles) failures are kept and shrunk as everyw
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import pytest
@@ -41,13 +41,16 @@ from backstory.infrastructure.configuration import Settings
 from backstory.runners import Runner
 from backstory.store import StateStore
 from backstory.testing.engine_contract import EngineContract
-from backstory.testing.histories import Histories
+from backstory.testing.histories import Histories, HookedHistories
 from backstory.testing.pair import Open
 
-__all__ = ["EngineContract", "NewStore", "StoreContract", "store_on"]
+__all__ = ["SETTLED", "EngineContract", "NewStore", "StoreContract", "run_histories", "store_on"]
 
 NewStore = Callable[[], Open]
 """Gives, at each call, a function that opens one and the same new, empty store with a clock."""
+
+SETTLED: Mapping[str, Any] = {"hook_flush_interval_s": 3600.0, "hook_batch_size": 1_000_000}
+"""Settings by which background hooks run when they are waited for, and not before."""
 
 _MAX_BYTES = 1024 * 1024
 
@@ -59,8 +62,12 @@ class StoreContract:
     """Whether what was written is there when the store is opened again."""
     examples: ClassVar[int] = 50
     """How many random histories are tried."""
+    hooked_examples: ClassVar[int] = 30
+    """How many of them are tried with hooks."""
     steps: ClassVar[int] = 30
     """How many steps a random history has at most."""
+    hooked_steps: ClassVar[int] = 12
+    """The same with hooks: each step makes more events."""
 
     @pytest.fixture
     def new_store(self) -> NewStore:
@@ -71,10 +78,22 @@ class StoreContract:
         """Whatever is done, on any branch, in any order, the store answers as plain folds over a list do."""
         run_histories(new_store, durable=self.durable, examples=self.examples, steps=self.steps)
 
+    def test_random_histories_with_hooks_agree_with_the_model_event_by_event(self, new_store: NewStore) -> None:
+        """Whatever hooks answer, wherever they hang, state, answers and the record of their runs are as promised."""
+        run_histories(
+            new_store,
+            durable=self.durable,
+            examples=self.hooked_examples,
+            steps=self.hooked_steps,
+            machine=HookedHistories,
+        )
 
-def run_histories(new_store: NewStore, *, durable: bool, examples: int, steps: int) -> None:
+
+def run_histories(
+    new_store: NewStore, *, durable: bool, examples: int, steps: int, machine: type[Histories] = Histories
+) -> None:
     """Try random histories; raise what the first one that fails, made small, fails with."""
-    made: Any = lambda: Histories(new_store(), durable=durable)  # noqa: E731 - any callable will do, says hypothesis
+    made: Any = lambda: machine(new_store(), durable=durable)  # noqa: E731 - any callable will do, says hypothesis
     run_state_machine_as_test(
         made,
         settings=settings(
@@ -98,7 +117,7 @@ def store_on(engine: Engine, clock: Clock) -> StateStore:
             lineage_of(rows, row.id),
             clock=clock,
             actor=None,
-            settings=Settings(max_value_bytes=_MAX_BYTES),
+            settings=Settings(max_value_bytes=_MAX_BYTES, **SETTLED),
         )
 
     runner = Runner(engine)

@@ -13,13 +13,14 @@ from functools import wraps
 from typing import ParamSpec
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from backstory.testing.blocking import drop_projection
 from backstory.testing.drawing import SCOPES, Call, DrawnPoint, calls, points, spans
+from backstory.testing.hook_drawing import DrawnHook, hooks
 from backstory.testing.pair import Open, Pair, Step
 
-__all__ = ["Histories"]
+__all__ = ["Histories", "HookedHistories"]
 
 P = ParamSpec("P")
 
@@ -76,6 +77,8 @@ class Histories(RuleBasedStateMachine):
     def drop(self, branch: int) -> None:
         """End a branch."""
         forks = self._alive()[1:]
+        if self.pair.model_side.hooked.due:
+            self.pair.flush()  # nothing more can be recorded there
         self.pair.drop(forks[branch % len(forks)])
 
     @rule(span=spans)
@@ -132,3 +135,51 @@ class Histories(RuleBasedStateMachine):
     def _living(self, branch: int) -> int:
         alive = self._alive()
         return alive[branch % len(alive)]
+
+
+class HookedHistories(Histories):
+    """The same with hooks in the path of operations and behind them: what they did is in the log, to the last part.
+
+    The store must leave what is due in the background until it is flushed or closed: `SETTLED` in `contract`.
+    """
+
+    @initialize(some=st.lists(hooks, min_size=1, max_size=6))
+    @_compared
+    def begin(self, some: list[DrawnHook]) -> None:
+        """Register some hooks before anything is done."""
+        for hook in some:
+            self.pair.register(hook)
+
+    @rule(branch=_branches, some=st.lists(calls, min_size=4, max_size=12))
+    @_compared
+    def go_on(self, branch: int, some: list[Call]) -> None:
+        """Do some more operations, for hooks to meet."""
+        for call in some:
+            self.pair.perform(self._living(branch), call)
+
+    @rule(hook=hooks)
+    @_compared
+    def register(self, hook: DrawnHook) -> None:
+        """Register a hook."""
+        self.pair.register(hook)
+
+    @precondition(lambda self: self.pair.handles)
+    @rule(number=st.integers(0, 9))
+    @_compared
+    def unregister(self, number: int) -> None:
+        """Take a hook away."""
+        self.pair.unregister(number)
+
+    @precondition(lambda self: self.pair.model_side.hooked.due)
+    @rule()
+    @_compared
+    def flush(self) -> None:
+        """Have done what is due in the background."""
+        self.pair.flush()
+
+    @precondition(lambda self: self.pair.handles)
+    @rule(branch=_branches, scope=st.sampled_from(SCOPES), point=points)
+    @_compared
+    def read_the_past_past_hooks(self, branch: int, scope: str, point: DrawnPoint) -> None:
+        """Read a scope at a point with hooks in the way."""
+        self.pair.past_items(self._living(branch), scope, point)

@@ -19,7 +19,12 @@ Point = tuple[int, int]
 
 @dataclass(frozen=True)
 class Fact:
-    """An event; position, version, time and branch are given when it is placed."""
+    """An event; position, version, time and branch are given when it is placed.
+
+    Facts that a hook brings about know others by themselves, before anybody knows an id: `causes` are the runs that
+    had a part in it, beside `cause`; `root` is what it shares its correlation with; a run is `about` an operation.
+    `token` stays the same wherever a fact is placed; `past` names the hooks inside whose run it was asked for.
+    """
 
     stream: str
     type: str
@@ -30,6 +35,11 @@ class Fact:
     cause: Fact | None = None
     correlation: str | None = None
     actor: str | None = None
+    causes: tuple[Fact, ...] = ()
+    root: Fact | None = None
+    about: Fact | None = None
+    past: tuple[str, ...] = ()
+    token: object = field(default_factory=object, repr=False, compare=False)
     position: int = 0
     version: int = 0
     recorded_us: int = 0
@@ -62,10 +72,11 @@ class Cell:
 
 @dataclass
 class Model:
-    """The facts in order, and the branches by number; 0 is `main`."""
+    """The facts in order, and the branches by number; 0 is `main`. `ids` are those that the store chose, by token."""
 
     facts: list[Fact] = field(default_factory=list)
     forks: list[Fork] = field(default_factory=lambda: [Fork("main")])
+    ids: dict[object, bytes] = field(default_factory=dict)
 
     def place(self, branch: int, wishes: list[Fact], clock_us: int) -> list[Fact]:
         """Append facts and return them; one whose id is known is answered with the first recording."""

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from backstory.domain.errors import BackstoryError, ConflictError
+from backstory.domain.errors import BackstoryError, ConflictError, HookCancelledError, HookError
 from backstory.domain.events import EMPTY, EXISTS, MISSING, RecordedEvent, from_micros
+from backstory.hooks.handle import HookHandle
 from backstory.state import Transaction
 from backstory.store import StateStore
 from backstory.testing.checking import check_branch, check_events, check_now, check_same
 from backstory.testing.clock import ManualClock
 from backstory.testing.drawing import Call, DrawnPoint
+from backstory.testing.hook_drawing import DrawnHook
 from backstory.testing.model import Fact, Fork, Model, Point
-from backstory.testing.wishes import Eye, Op, answer
+from backstory.testing.performing import Find, Inside, Performer, Place
+from backstory.testing.wishes import Op
 
 __all__ = ["Open", "Pair", "Step"]
 
 Open = Callable[[ManualClock], StateStore]
 Read = tuple[str, str | None]
+_PATIENCE_S = 60.0
 
 
 class Step(NamedTuple):
@@ -44,20 +49,21 @@ class Pair:
         self.open_store = open_store
         self.clock = ManualClock()
         self.model = Model()
+        self.model_side = Performer(self.model, self.clock)
         self.store = open_store(self.clock)
+        self.handles: list[HookHandle] = []
         self.branches: dict[int, StateStore] = {0: self.store}
         self.sound = True
         self._seen = 0
+        self._tokens: dict[bytes, object] = {}
 
     # What is done to both
 
     def perform(self, number: int, call: Call) -> None:
         """Do one operation on a branch."""
-        wishes: list[Fact] = []
-        result = self._both(self._eye(number), self.branches[number], call, wishes)
-        placed = self.model.place(number, wishes, self.clock.now_us())
+        result, own = self._both(Place(self.model_side, number), self.branches[number], call)
         self.compare_log()
-        self._check_answered([(result, len(wishes))], placed)
+        self._check_answered(result, own)
 
     def transact(self, number: int, steps: Iterable[Step], *, give_up: bool) -> None:
         """Run a transaction. It must conflict just when something that it looked at has changed or expired."""
@@ -66,7 +72,7 @@ class Pair:
             with self.branches[number].transaction() as tx:
                 for step in steps:
                     self._step(number, step, tx, shadow)
-                shadow.conflicts = self._conflicts(shadow.eye)
+                shadow.conflicts = self._conflicts(shadow.place)
                 if give_up:
                     _give_up()
         except _GivenUpError:
@@ -75,10 +81,13 @@ class Pair:
             seen = error.expected, error.actual
             check_same(shadow.conflicts.get((error.stream, error.key)), seen, "a conflict about", error)
         else:
-            assert not (shadow.conflicts and shadow.wishes), f"no conflict, though changed: {shadow.conflicts}"
-            placed = self._commit(number, shadow)
+            if shadow.place is None:
+                return
+            assert not (shadow.conflicts and shadow.place.wishes), f"no conflict, though changed: {shadow.conflicts}"
+            placed = self._commit(shadow.place)
             self.compare_log()
-            self._check_answered(shadow.results, placed)
+            for result, own in shadow.results:
+                self._check_answered(result, [placed[fact.token] for fact in own])
 
     def fork(self, number: int, name: str, point: DrawnPoint | None) -> None:
         """Make a branch, unless one of this name lives."""
@@ -106,12 +115,74 @@ class Pair:
         check_same(len(wishes), self.branches[number].sweep(), "swept")
         self.place(number, *wishes)
 
+    def register(self, hook: DrawnHook) -> None:
+        """Register a hook, unless one of this name hangs there: which is said in the log, where that is new."""
+        hooked = self.model_side.hooked
+        if any((one.name, one.point) == (hook.name, hook.point) for one in hooked.there):
+            _refusal(self._register, hook)
+            return
+        self.handles.append(self._register(hook))
+        hooked.there.append(hook)
+        said = hook.said()
+        facts = self.model.log(0, len(self.model.facts))
+        before = [fact.data for fact in facts if fact.type == "hook.registered"]
+        if said not in [data for data in before if (data["hook"], data["point"]) == (hook.name, hook.point)][-1:]:
+            self.place(0, Fact(f"hook:{hook.name}", "hook.registered", said))
+
+    def _register(self, hook: DrawnHook) -> HookHandle:
+        given = {name: part for name, part in hook.said().items() if name not in {"hook", "point"}}
+        return self.store.hooks.register(hook.point, hook, name=hook.name, breaker=False, **given)
+
+    def unregister(self, number: int) -> None:
+        """Take a hook away; what is due to it is still done."""
+        at = number % len(self.handles)
+        assert self.store.hooks.unregister(self.handles.pop(at))
+        self.model_side.hooked.there.pop(at)
+
+    def flush(self) -> None:
+        """Have done what is due in the background."""
+        self.store.hooks.flush(_PATIENCE_S)
+        self.model_side.flush()
+
+    def past_items(self, number: int, scope: str, point: DrawnPoint) -> None:
+        """Read a scope at a point, past the hooks of reads."""
+        as_of, at = self.point(point)
+        state = self.model.state(number, at)
+        said = as_of.isoformat() if isinstance(as_of, datetime) else str(as_of)
+        find: Find = lambda stream, key: state.get(stream, {}).get(key, MISSING)  # noqa: E731 - said like its type
+        place, refusal = Place(self.model_side, number), None
+        expected: dict[str, Any] = {}
+        try:
+            for key in state.get(scope, {}):
+                value = self.model_side.read_one(place, (scope, key), "items", as_of=said, find=find)
+                expected |= {} if value is MISSING else {key: value}
+        except BackstoryError as error:
+            refusal = error
+        read = self.branches[number].items
+        if refusal is None:
+            check_same(expected, read(scope, as_of=as_of), "items of", scope, "at", as_of, "past hooks")
+        else:
+            _check_refusal(refusal, _refusal(read, scope, as_of=as_of), Op("items", (scope,)))
+
+    @contextmanager
+    def unhooked(self) -> Iterator[None]:
+        """Look without any hook at it."""
+        reading = [handle for handle in self.handles if handle.point.endswith("_read")]
+        for handle in reading:
+            handle.disable()
+        yield
+        for handle in reading:
+            handle.enable()
+
     def reopen(self) -> None:
-        """Close the store and open it again."""
+        """Close the store, which does what is due, and open it again; hooks are registered anew."""
         self.store.close()
+        self.model_side.flush()
+        self.model_side.hooked.kept.clear()
         self.store = self.open_store(self.clock)
         living = {number: fork for number, fork in enumerate(self.model.forks) if fork.alive}
         self.branches = {number: self.store.branch(fork.name) for number, fork in living.items()}
+        self.handles = [self._register(hook) for hook in self.model_side.hooked.there]
 
     def place(self, number: int, *wishes: Fact) -> None:
         """Do to the model what was done to the store."""
@@ -122,8 +193,9 @@ class Pair:
     def compare(self) -> None:
         """Compare what was written since the last look, and the state of every branch now."""
         self.compare_log()
-        for number, store in self.branches.items():
-            check_now(self.model, store, number, self.clock.now_us())
+        with self.unhooked():
+            for number, store in self.branches.items():
+                check_now(self.model, store, number, self.clock.now_us())
 
     def compare_log(self) -> None:
         """Compare what was written since the last look; the ids that the store chose are taken over."""
@@ -133,21 +205,32 @@ class Pair:
         for event in events:
             fact = self.model.facts[event.position - 1]
             self.model.facts[event.position - 1] = replace(fact, event_id=fact.event_id or event.event_id.bytes)
-        check_events(self.model.facts[self._seen :], events, "new events")
+            if fact.about is not None and "operation" in (event.data or ()):
+                self._learn(fact.about, UUID(event.data["operation"]).bytes)
+            self._learn(fact, event.event_id.bytes)
+        check_events(self.model, self.model.facts[self._seen :], events, "new events")
         self._seen = len(self.model.facts)
+
+    def _learn(self, fact: Fact, event_id: bytes) -> None:
+        """Take over an id that the store chose; no two facts have one together."""
+        known = self.model.ids.setdefault(fact.token, event_id)
+        other = self._tokens.setdefault(known, fact.token)
+        assert other is fact.token, f"two events of one id: {fact}"
 
     def compare_past(self, number: int, scope: str, point: DrawnPoint) -> None:
         """Compare what a branch showed at one point."""
         as_of, at = self.point(point)
         state, store = self.model.state(number, at), self.branches[number]
-        check_same(state.get(scope, {}), store.items(scope, as_of=as_of), "items of", scope, "at", as_of)
+        with self.unhooked():
+            check_same(state.get(scope, {}), store.items(scope, as_of=as_of), "items of", scope, "at", as_of)
         check_same(sorted(state), list(map(str, store.at(as_of).scopes())), "scopes at", as_of)
         check_same(at[0], store.at(as_of).position, "position at", as_of)
 
     def compare_everything(self) -> None:
         """Compare every position of every branch; then verify the log, build the projection again and look again."""
-        for number, store in self.branches.items():
-            check_branch(self.model, store, number)
+        with self.unhooked():
+            for number, store in self.branches.items():
+                check_branch(self.model, store, number)
         for _ in range(2):
             report = self.store.verify()
             assert report.ok, report.problems
@@ -157,7 +240,7 @@ class Pair:
     def point(self, drawn: DrawnPoint | None) -> tuple[Any, Point]:
         """Return a drawn point as callers write it, and as the model knows it; none is now."""
         if drawn is None:
-            return None, (len(self.model.facts), self._now_us())
+            return None, (len(self.model.facts), self.model_side.now_us())
         position = round(drawn.share * len(self.model.facts))
         at = self.model.at(position)
         if drawn.kind == "position" or not position:
@@ -168,50 +251,34 @@ class Pair:
 
     # How it is done
 
-    def _now_us(self) -> int:
-        return max(self.clock.now_us(), self.model.head_us)
-
-    def _eye(self, number: int) -> Eye:
-        return Eye(self.model, number, self._now_us(), begin=len(self.model.facts))
-
     def _step(self, number: int, step: Step, tx: Transaction, shadow: _Shadow) -> None:
         if step.kind == "x":
             self.perform(number, step.call)
         elif step.kind == "c":
             self.clock.advance(step.span)
         else:
-            if shadow.eye is None:
-                now = self._eye(number)
-                shadow.eye = replace(now, model=Model(list(self.model.facts), self.model.forks))
-            result = self._both(shadow.eye, tx, step.call, shadow.wishes)
-            shadow.results.append((result, len(shadow.wishes)))
+            shadow.place = shadow.place or Inside(self.model_side, number)
+            shadow.results.append(self._both(shadow.place, tx, step.call))
 
-    def _both(self, eye: Eye, target: StateStore | Transaction, call: Call, wishes: list[Fact]) -> Any:
-        """Do an operation to both, compare the answers or refusals, note what it should write; return the answer."""
-        op = call.op(eye)
-        facts: list[Fact] = []
-        expected: Any = None
-        refusal: BackstoryError | None = None
+    def _both(self, place: Place, target: StateStore | Transaction, call: Call) -> tuple[Any, Sequence[Fact]]:
+        """Do an operation to both, compare the answers or refusals; return the answer and the facts it is of."""
+        op = call.op(place.eye())
         try:
-            facts, expected = answer(eye, op)
-        except BackstoryError as error:
-            refusal = error
-        if refusal is not None:
+            expected, own = self.model_side.perform(place, op)
+        except BackstoryError as refusal:
             _check_refusal(refusal, _refusal(getattr(target, op.name), *op.args, **_kwargs(op)), op)
-            return None
+            self.compare_log()  # what ran is there, also where a transaction goes on
+            return None, ()
         result = getattr(target, op.name)(*op.args, **_kwargs(op))
         if expected is not ...:
             check_same(expected, result, op)
-        wishes.extend(facts)
-        if eye.model is not self.model:
-            eye.model.place(eye.branch, facts, eye.now_us)
-        return result
+        return result, own
 
-    def _conflicts(self, eye: Eye | None) -> dict[Read, tuple[Any, Any]]:
+    def _conflicts(self, place: Inside | None) -> dict[Read, tuple[Any, Any]]:
         """Return what a transaction looked at and is no more so: the version it saw, and the one there is."""
-        if eye is None:
+        if place is None:
             return {}
-        now = self._eye(eye.branch)
+        eye, now = place.own, self.model_side.eye(place.number)
         gone = ((stream, key) for expires_us, stream, key in eye.expires if expires_us <= now.now_us)
         found: dict[Read, tuple[Any, Any]] = dict.fromkeys(gone, (EXISTS, EMPTY))
         for (stream, key), version in eye.reads.items():
@@ -220,19 +287,18 @@ class Pair:
                 found[stream, key] = version, actual
         return found
 
-    def _commit(self, number: int, shadow: _Shadow) -> list[Fact]:
-        """Place a transaction's facts; a copy of one of them names where that one came to lie."""
-        if shadow.eye is None:
-            return []
-        clock_us = max(self.clock.now_us(), shadow.eye.now_us)
-        shadows = iter(shadow.eye.model.facts[shadow.eye.begin :])
+    def _commit(self, place: Inside) -> dict[object, Fact]:
+        """Place a transaction's facts, by token; a copy of one of them names where that one came to lie."""
+        clock_us = max(self.clock.now_us(), place.own.now_us)
+        shadows = iter(place.own.model.facts[place.own.begin :])
         moved: dict[int, int] = {}
-        placed: list[Fact] = []
-        for wish in shadow.wishes:
+        placed: dict[object, Fact] = {}
+        for wish in place.wishes:
             before = len(self.model.facts)
-            placed += self.model.place(number, [_moved(wish, moved)], clock_us)
+            placed[wish.token] = self.model.place(place.number, [_moved(wish, moved)], clock_us)[0]
             if len(self.model.facts) > before:
                 moved[next(shadows).position] = before + 1
+        self.model_side.behind(place.number, list(placed.values()))
         return placed
 
     def _expired(self, number: int) -> list[Fact]:
@@ -240,7 +306,7 @@ class Pair:
         own = [fact for fact in self.model.facts if fact.branch == number]
         swept = {(fact.stream, fact.key): fact.position for fact in own if fact.type == "state.expired"}
         cells = self.model.cells(number, len(self.model.facts))
-        now_us = self._now_us()
+        now_us = self.model_side.now_us()
         return [
             Fact(stream, "state.expired", {"expires_at": from_micros(cell.expires_us)}, key)
             for (stream, key), cell in sorted(cells.items())
@@ -250,22 +316,20 @@ class Pair:
             and swept.get((stream, key), 0) < cell.position
         ]
 
-    def _check_answered(self, results: Sequence[tuple[Any, int]], placed: Sequence[Fact]) -> None:
-        """Compare the events that writes answered with, with the facts that they became."""
-        for result, end in results:
-            events = result if isinstance(result, list) else [result]
-            if events and all(isinstance(event, RecordedEvent) for event in events):
-                facts = [self.model.facts[fact.position - 1] for fact in placed[end - len(events) : end]]
-                check_events(facts, events, "what a write answered with")
+    def _check_answered(self, result: Any, own: Sequence[Fact]) -> None:
+        """Compare the events that a write answered with, with the facts that they became."""
+        events = result if isinstance(result, list) else [result]
+        if events and all(isinstance(event, RecordedEvent) for event in events):
+            facts = [self.model.facts[fact.position - 1] for fact in own]
+            check_events(self.model, facts, events, "what a write answered with")
 
 
 class _Shadow:
-    """What a transaction has come to so far. `results` are answers, each with the number of wishes up to it."""
+    """What a transaction has come to so far. `results` are answers, with the facts that they are of."""
 
     def __init__(self) -> None:
-        self.eye: Eye | None = None
-        self.wishes: list[Fact] = []
-        self.results: list[tuple[Any, int]] = []
+        self.place: Inside | None = None
+        self.results: list[tuple[Any, Sequence[Fact]]] = []
         self.conflicts: dict[Read, tuple[Any, Any]] = {}
 
 
@@ -290,7 +354,13 @@ def _refusal(method: Callable[..., Any], *args: Any, **kwargs: Any) -> Backstory
 
 
 def _check_refusal(expected: BackstoryError, actual: BackstoryError, op: Op) -> None:
-    facts = ("expected", "actual", "stream", "key") if isinstance(expected, ConflictError) else ()
+    facts: tuple[str, ...] = ()
+    if isinstance(expected, ConflictError):
+        facts = ("expected", "actual", "stream", "key")
+    elif isinstance(expected, HookCancelledError):
+        facts = ("reason", "hook")
+    elif isinstance(expected, HookError):
+        facts = ("hook", "point")
     shown = [[type(one).__name__, *(getattr(one, name) for name in facts)] for one in (expected, actual)]
     check_same(shown[0], shown[1], op, "was refused with", actual)
 

@@ -16,7 +16,7 @@ from backstory.domain.errors import ConflictError, InvalidValueError
 from backstory.domain.events import ANY, EMPTY, EXISTS, MISSING, Event, from_micros
 from backstory.testing.model import Cell, Fact, Model, same
 
-__all__ = ["Answer", "Eye", "Op", "answer"]
+__all__ = ["Answer", "Eye", "Op", "addable", "answer", "deleted", "written"]
 
 NEVER = Cell(0, 0, MISSING)
 Answer = tuple[list[Fact], Any]
@@ -101,14 +101,16 @@ def _expect(eye: Eye, stream: str, key: str, stream_version: Any, key_version: A
     _check(key_version, cell.version, there=cell.seen(eye.now_us) is not MISSING, at=(stream, key))
 
 
-def _written(stream: str, key: str, value: Any, op: str, **more: Any) -> Fact:
+def written(stream: str, key: str, value: Any, op: str, **more: Any) -> Fact:
+    """Return the wish for a `state.set`."""
     expires_us = more.pop("expires_us", None)
     if expires_us is not None:
         more["expires_at"] = from_micros(expires_us)
     return Fact(stream, "state.set", {"value": value, "op": op, **more}, key, expires_us)
 
 
-def _deleted(stream: str, key: str, op: str = "delete") -> Fact:
+def deleted(stream: str, key: str, op: str = "delete") -> Fact:
+    """Return the wish for a `state.deleted`."""
     return Fact(stream, "state.deleted", {"op": op}, key)
 
 
@@ -125,13 +127,13 @@ def _set(
     _expect(eye, stream, key, expected_version, expected_key_version)
     span = ttl if ttl is None or isinstance(ttl, timedelta) else timedelta(seconds=ttl)
     expires_us = None if span is None else eye.now_us + span // timedelta(microseconds=1)
-    return [_written(stream, key, value, "set", expires_us=expires_us)], ...
+    return [written(stream, key, value, "set", expires_us=expires_us)], ...
 
 
 def _delete(eye: Eye, stream: str, key: str, *, expected_version: Any = ANY, expected_key_version: Any = ANY) -> Answer:
     there = eye.value(stream, key) is not MISSING
     _expect(eye, stream, key, expected_version, expected_key_version)
-    return [_deleted(stream, key)] * there, there
+    return [deleted(stream, key)] * there, there
 
 
 def _clear(eye: Eye, stream: str) -> Answer:
@@ -145,43 +147,48 @@ def _copied(eye: Eye, source: str, target: str, pattern: str, op: str) -> Answer
         if fnmatchcase(key, pattern):
             cell = eye.model.cells(eye.branch, len(eye.model.facts))[source, key]
             origin = {"scope": source, "key": key, "position": cell.position}
-            facts.append(_written(target, key, value, op, source=origin, expires_us=cell.expires_us))
-            facts += [_deleted(source, key, op)] * (op == "move")
+            facts.append(written(target, key, value, op, source=origin, expires_us=cell.expires_us))
+            facts += [deleted(source, key, op)] * (op == "move")
     return facts, sum(fact.type == "state.set" for fact in facts)
 
 
 def _update(eye: Eye, stream: str, key: str, change: Callable[[Any], Any], *, default: Any = None) -> Answer:
     value = eye.value(stream, key)
     value = change(default if value is MISSING else value)
-    return [_written(stream, key, value, "update")], value
+    return [written(stream, key, value, "update")], value
+
+
+def addable(value: Any, by: Any) -> bool:
+    """Return whether a value can be incremented by that."""
+    return type(value) in {int, float, Decimal} and {type(value), type(by)} != {Decimal, float}
 
 
 def _increment(eye: Eye, stream: str, key: str, by: Any = 1) -> Answer:
     value = eye.value(stream, key)
     value = 0 if value is MISSING else value
-    if type(value) not in {int, float, Decimal} or {type(value), type(by)} == {Decimal, float}:
+    if not addable(value, by):
         raise InvalidValueError(key, rule="is no number")
-    return [_written(stream, key, value + by, "increment", by=by)], value + by
+    return [written(stream, key, value + by, "increment", by=by)], value + by
 
 
 def _set_if_absent(eye: Eye, stream: str, key: str, value: Any) -> Answer:
     absent = eye.value(stream, key) is MISSING
-    return [_written(stream, key, value, "set")] * absent, absent
+    return [written(stream, key, value, "set")] * absent, absent
 
 
 def _compare_and_swap(eye: Eye, stream: str, key: str, expected: Any, value: Any) -> Answer:
     equal = same(eye.value(stream, key), expected)
-    return [_written(stream, key, value, "set")] * equal, equal
+    return [written(stream, key, value, "set")] * equal, equal
 
 
 def _set_many(eye: Eye, stream: str, mapping: dict[str, Any]) -> Answer:
     del eye
-    return [_written(stream, key, value, "set") for key, value in mapping.items()], ...
+    return [written(stream, key, value, "set") for key, value in mapping.items()], ...
 
 
 def _delete_many(eye: Eye, stream: str, keys: list[str]) -> Answer:
     there = [key for key in dict.fromkeys(keys) if eye.value(stream, key) is not MISSING]
-    return [_deleted(stream, key) for key in there], len(there)
+    return [deleted(stream, key) for key in there], len(there)
 
 
 def _append(eye: Eye, stream: str, events: list[Event], *, expected_version: Any = ANY) -> Answer:

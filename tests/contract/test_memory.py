@@ -7,7 +7,7 @@ import pytest
 import backstory
 from backstory.infrastructure.memory.engine import MemoryEngine
 from backstory.testing.blocking import open_blocking
-from backstory.testing.contract import EngineContract, NewStore, StoreContract
+from backstory.testing.contract import SETTLED, EngineContract, NewStore, StoreContract
 from backstory.testing.engine_contract import NewEngine
 
 
@@ -20,16 +20,18 @@ class TestMemoryEngine(EngineContract):
 class TestMemoryStores(StoreContract):
     durable = False
     examples = 150
+    hooked_examples = 80
 
     @pytest.fixture
     def new_store(self) -> NewStore:
-        return lambda: lambda clock: backstory.open("memory://", clock=clock)
+        return lambda: lambda clock: backstory.open("memory://", clock=clock, **SETTLED)
 
 
 class TestMemoryStoresUnderAsyncio(StoreContract):
     durable = False
     examples = 10
+    hooked_examples = 4
 
     @pytest.fixture
     def new_store(self) -> NewStore:
-        return lambda: lambda clock: open_blocking("memory://", clock=clock)
+        return lambda: lambda clock: open_blocking("memory://", clock=clock, **SETTLED)

@@ -11,7 +11,7 @@ import backstory
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.postgres.engine import PostgresEngine
 from backstory.testing.blocking import open_blocking
-from backstory.testing.contract import EngineContract, NewStore, StoreContract
+from backstory.testing.contract import SETTLED, EngineContract, NewStore, StoreContract
 from backstory.testing.engine_contract import NewEngine
 from backstory.testing.pair import Open
 
@@ -34,23 +34,29 @@ class TestPostgresEngine(EngineContract):
 
 class TestPostgresStores(StoreContract):
     examples = 25
+    hooked_examples = 4
 
     @pytest.fixture
     def new_store(self, postgres_url: str, new_namespace: Callable[[], str]) -> NewStore:
         def new() -> Open:
             namespace = new_namespace()
-            return lambda clock: backstory.open(postgres_url, clock=clock, namespace=namespace, durability="relaxed")
+            return lambda clock: backstory.open(
+                postgres_url, clock=clock, namespace=namespace, durability="relaxed", **SETTLED
+            )
 
         return new
 
 
 class TestPostgresStoresUnderAsyncio(StoreContract):
     examples = 5
+    hooked_examples = 1
 
     @pytest.fixture
     def new_store(self, postgres_url: str, new_namespace: Callable[[], str]) -> NewStore:
         def new() -> Open:
             namespace = new_namespace()
-            return lambda clock: open_blocking(postgres_url, clock=clock, namespace=namespace, durability="relaxed")
+            return lambda clock: open_blocking(
+                postgres_url, clock=clock, namespace=namespace, durability="relaxed", **SETTLED
+            )
 
         return new

@@ -13,7 +13,7 @@ from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.sqlite.engine import SqliteEngine
 from backstory.testing.blocking import open_blocking
 from backstory.testing.clock import ManualClock
-from backstory.testing.contract import EngineContract, NewStore, StoreContract
+from backstory.testing.contract import SETTLED, EngineContract, NewStore, StoreContract
 from backstory.testing.engine_contract import NewEngine
 from backstory.testing.pair import Open
 
@@ -38,24 +38,26 @@ def new_url(tmp_path: Path) -> Callable[[], str]:
 
 class TestSqliteStores(StoreContract):
     examples = 50
+    hooked_examples = 10
 
     @pytest.fixture
     def new_store(self, new_url: Callable[[], str]) -> NewStore:
         def new() -> Open:
             url = new_url()
-            return lambda clock: backstory.open(url, clock=clock, durability="relaxed")
+            return lambda clock: backstory.open(url, clock=clock, durability="relaxed", **SETTLED)
 
         return new
 
 
 class TestSqliteStoresUnderAsyncio(StoreContract):
     examples = 8
+    hooked_examples = 2
 
     @pytest.fixture
     def new_store(self, new_url: Callable[[], str]) -> NewStore:
         def new() -> Open:
             url = new_url()
-            return lambda clock: open_blocking(url, clock=clock, durability="relaxed")
+            return lambda clock: open_blocking(url, clock=clock, durability="relaxed", **SETTLED)
 
         return new
 
