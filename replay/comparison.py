@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from decimal import Context, Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from typing import Any, Final, Literal, get_args
 
 from backstory.domain.errors import InvalidValueError
@@ -211,7 +211,7 @@ def _close(one: Any, other: Any) -> bool:
         return context.abs(left - right) <= TOLERANCE * context.max(context.abs(left), context.abs(right))
 
 
-_CONTEXT: Final = Context(prec=28, Emax=10**17, Emin=-(10**17), traps=[])
+_CONTEXT: Final = Context(prec=28, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
 # -- The way back.
@@ -230,9 +230,8 @@ def apply(differences: Iterable[ValueDifference], a: object) -> Any:
         *outer, last = (0, *exact_steps(each.path))
         for step in outer:
             plan = plan.inner.setdefault(step, _Plan())
-        (plan.added if each.kind == "added" and outer else plan.final)[last] = each
-    found = [] if a is MISSING else [a]
-    after = _rebuilt_list(found, top)
+        (plan.added if each.kind == "added" else plan.final)[last] = each
+    after = _rebuilt([] if a is MISSING else [a], top, None)
     return after[0] if after else MISSING
 
 
@@ -243,3 +242,39 @@ class _Plan:
     inner: dict[str | int, _Plan] = field(default_factory=dict)
     final: dict[str | int, ValueDifference] = field(default_factory=dict)
     added: dict[str | int, ValueDifference] = field(default_factory=dict)
+
+
+def _rebuilt(value: Any, plan: _Plan, path: Path) -> Any:
+    """Return a container as it is afterwards."""
+    if not isinstance(value, (dict, list, tuple)):
+        raise _misfit(path)
+    kept: list[tuple[Any, Any]] = []
+    wanted = plan.inner.keys() | plan.final.keys()
+    for step, part in value.items() if isinstance(value, dict) else enumerate(value):
+        wanted.discard(step)
+        if step not in plan.final:
+            kept.append((step, _rebuilt(part, plan.inner[step], (path, step)) if step in plan.inner else part))
+        elif plan.final[step].kind != "removed":
+            kept.append((step, plan.final[step].after))
+    for step in wanted:
+        raise _misfit((path, step))
+    if isinstance(value, dict):
+        return {**dict(kept), **{key: each.after for key, each in plan.added.items()}}
+    return _inserted([part for _, part in kept], plan.added)
+
+
+def _inserted(kept: list[Any], added: dict[str | int, ValueDifference]) -> list[Any]:
+    """Return elements with others between them, which are at their indices afterwards."""
+    after: list[Any] = []
+    taken = 0
+    for index, each in sorted(((int(step), each) for step, each in added.items()), key=lambda each: each[0]):
+        upto = taken + max(index - len(after), 0)
+        after += kept[taken:upto]
+        after.append(each.after)
+        taken = upto
+    return after + kept[taken:]
+
+
+def _misfit(path: Path) -> InvalidValueError:
+    hint = "Apply differences to the value that they start from."
+    return InvalidValueError(render_path(steps_of(path)[1:]), rule="has no place for a difference", hint=hint)

@@ -61,9 +61,7 @@ def paired(a: Sequence[Node], b: Sequence[Node]) -> Iterator[Pair]:
         yield None if one is None else left[one], None if other is None else right[other]
 
 
-def common_subsequence(
-    a: Sequence[Hashable], b: Sequence[Hashable], *, exact_cells: int = EXACT_CELLS
-) -> list[Match]:
+def common_subsequence(a: Sequence[Hashable], b: Sequence[Hashable], *, exact_cells: int = EXACT_CELLS) -> list[Match]:
     """Return the indices of equal elements along a common subsequence, the longest if the lists are not too long."""
     found, span = _without_ends(a, b, (0, len(a), 0, len(b)))
     rows, columns = _shared(a, b, span)
@@ -152,8 +150,11 @@ def _ascending(matches: Sequence[Match]) -> list[Match]:
     for at, (_, j) in enumerate(matches):
         length = bisect_left(ends, j)
         before.append(chains[length - 1] if length else None)
-        ends[length:] = [j] if length == len(ends) else [j, *ends[length + 1 :]]
-        chains[length:] = [at] if length == len(chains) else [at, *chains[length + 1 :]]
+        if length == len(ends):
+            ends.append(j)
+            chains.append(at)
+        else:
+            ends[length], chains[length] = j, at
     found = []
     last = chains[-1] if chains else None
     while last is not None:
