@@ -158,7 +158,8 @@ def test_a_thread_that_a_hook_starts_writes_inside_the_hook_if_it_is_carried(run
     with backstory.open("memory://") as store:
 
         def hook(about: Any) -> Any:
-            run(carried(lambda: store.set("global", f"{about.key}/copy", 1)))
+            write: Callable[[], Any] = lambda: store.set("global", f"{about.key}/copy", 1)  # noqa: E731
+            run(carried(write))
             return HookResult.CONTINUE
 
         store.hooks.register("before_state_write", hook, name="copies", background=False)
