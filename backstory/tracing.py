@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -164,7 +164,7 @@ def web_of(
     if not walking.shows(start):
         return Web()
     for way in ("causes", "effects") if direction == "both" else (direction,):
-        yield from walking.foresee(start, way)  # type: ignore[arg-type]
+        yield from walking.foresee(start, way)
     return (yield from walking.walk([start], direction, depth))  # type: ignore[arg-type]
 
 
@@ -176,28 +176,23 @@ def causality(core: Core, **question: Any) -> Program[nx.DiGraph[UUID]]:
     return digraph(web, codec.decode_value)
 
 
-def _pages(core: Core, query: LogQuery) -> Iterator[Program[list[StoredEvent]]]:
-    """Return programs that each return the next page of what a query finds, without links."""
-    more = True
-
-    def page(query: LogQuery) -> Program[list[StoredEvent]]:
-        nonlocal more, after
-        rows = yield from core.engine.page(query)
-        more = len(rows) == query.limit
-        if rows:
-            after = rows[-1].position
-        return [row for row in rows if row.type != LINK_ADDED]
-
-    after = query.until + 1 if query.reverse else query.after
-    while more:
-        yield page(query._replace(until=after - 1) if query.reverse else query._replace(after=after))
+def _page(core: Core, query: LogQuery) -> Program[tuple[list[StoredEvent], LogQuery | None]]:
+    """Return a page of what a query finds, without links, and the query of the next one; None at the end."""
+    rows = yield from core.engine.page(query)
+    found = [row for row in rows if row.type != LINK_ADDED]
+    if len(rows) < query.limit:
+        return found, None
+    last = rows[-1].position
+    return found, query._replace(until=last - 1) if query.reverse else query._replace(after=last)
 
 
 def _rows(core: Core, query: LogQuery) -> Program[list[StoredEvent]]:
     """Return all events that a query finds, without links."""
     found: list[StoredEvent] = []
-    for page in _pages(core, query._replace(limit=_PAGE)):
-        found += yield from page
+    more: LogQuery | None = query._replace(limit=_PAGE)
+    while more is not None:
+        rows, more = yield from _page(core, more)
+        found += rows
     return found
 
 
@@ -234,22 +229,21 @@ def timeline(
     wanted = filter_of(scope=home, types=types, key=key, correlation_id=correlation_id, actor=actor)
     after, last = yield from core.bounds(since, until)
     marks = _texts("tags", tags)
-    by_place = order in {"chronological", "reverse"}
+    few = None if order in {"depth", "type"} else limit
     query = LogQuery(core.lineage, after, last, *wanted, _PAGE, reverse=order == "reverse")
-    if limit is not None and by_place:
-        query = query._replace(limit=max(1, min(_PAGE, limit)))
+    more: LogQuery | None = query if few is None else query._replace(limit=max(1, min(_PAGE, few)))
     walking = walker(core)
     found: list[StoredEvent] = []
     whole = Web()
-    for page in _pages(core, query):
-        if limit is not None and by_place and len(found) >= limit:
-            break
-        rows = [row for row in (yield from page) if _fits(row, marks, artifact)]
-        walking.know(rows)
-        whole.take((yield from walking.walk(rows, "causes")))
+    while more is not None and (few is None or len(found) < few):
+        rows, more = yield from _page(core, more)
+        rows = [row for row in rows if _fits(row, marks, artifact)]
+        yield from walking.go_on(whole, rows)
         if max_depth is not None:
             depths = whole.depths()
             rows = [row for row in rows if depths[row.position] <= max_depth]
+            # Depths are counted anew each time: so that this happens seldom, pages grow.
+            more = None if more is None else more._replace(limit=2 * more.limit)
         if roots_only:
             rows = [row for row in rows if not whole.causes(row.position)]
         if leaves_only:
@@ -260,11 +254,9 @@ def timeline(
     places = ordered(found, order, depths)[:limit]  # type: ignore[arg-type]
     shown = [whole.events[at] for at in places]
     web = yield from walking.among(shown)
-    led = yield from walking.effects(shown)
-    effects = yield from walking.at(edge.effect for edge in led)
-    for edge in led:
+    for edge in (yield from walking.effects(shown)):
         whole.add(edge)
-    whole.events.update(effects)
+        whole.events.update((yield from walking.at([edge.effect])))
     title = _title(correlation_id, home, key, actor)
     return Timeline(web, codec.decode_value, title=title, order=places, whole=whole, depths=depths)
 

@@ -57,12 +57,6 @@ class Web:
         if known is None or _rank(edge) < _rank(known):
             self.edges[at] = edge
 
-    def take(self, other: Web) -> None:
-        """Take in what another web holds."""
-        self.events.update(other.events)
-        for edge in other.edges.values():
-            self.add(edge)
-
     def causes(self, position: int) -> list[int]:
         """Return the positions of an event's causes, sorted."""
         return sorted(self._causes.get(position, ()))
@@ -296,20 +290,24 @@ class Walker:
             yield from self._connect(web, web.events.values())
         return web
 
+    def go_on(self, web: Web, rows: Iterable[StoredEvent]) -> Program[None]:
+        """Take some events into a web of events and all that led to them, and what led to these."""
+        fresh = [row for row in rows if row.position not in web.events]
+        self.know(fresh)
+        web.events.update({row.position: row for row in fresh})
+        yield from self._walk(web, fresh, "causes", None)
+
     def _walk(self, web: Web, starts: list[StoredEvent], way: str, depth: int | None) -> Program[None]:
-        seen = {row.position for row in starts}
         frontier, left = starts, depth
         while frontier and (left is None or left > 0):
             edges = yield from (self.causes(frontier) if way == "causes" else self.effects(frontier))
-            fresh: dict[int, StoredEvent] = {}
+            frontier = []
             for edge in edges:
                 web.add(edge)
                 end = edge.cause if way == "causes" else edge.effect
-                if end not in seen:
-                    seen.add(end)
-                    fresh[end] = self._by_position[end]
-            web.events.update(fresh)
-            frontier = list(fresh.values())
+                if end not in web.events:
+                    web.events[end] = self._by_position[end]
+                    frontier.append(web.events[end])
             left = None if left is None else left - 1
 
     def _connect(self, web: Web, rows: Iterable[StoredEvent]) -> Program[None]:

@@ -171,8 +171,7 @@ def why(
         except NotFoundError:
             raise NotFoundError("value", f"{key} in {stream}", hint="Nothing was ever written there.") from None
         value = MISSING
-    for correlation in {row.correlation or b"u" + row.event_id for row in derivation}:
-        yield from walker.know_correlation(correlation)
+    yield from walker.foresee(derivation[-1], "causes")
     web = yield from walker.walk(derivation, "causes")
     return Explanation(web, decode, place=place, value=value, derivation=[row.position for row in derivation])
 

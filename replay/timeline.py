@@ -17,7 +17,10 @@ ORDERS: Final = ("chronological", "reverse", "depth", "type")
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """An event of a timeline. `depth` is the longest way from a root; `causes` and `effects` are in the timeline."""
+    """An event of a timeline. `depth` is the longest way from a root.
+
+    `causes` and `effects` are all that the log knows, in log order, in this timeline or not.
+    """
 
     event: RecordedEvent
     depth: int
@@ -48,19 +51,24 @@ class Timeline(Told):
     """Events in the order asked for. `entries` is the list, `stats` its numbers, `render` draws it."""
 
     def __init__(
-        self, web: Web, decode: Callable[[bytes], Any], *, title: str, order: Sequence[int], whole: Web
+        self,
+        web: Web,
+        decode: Callable[[bytes], Any],
+        *,
+        title: str,
+        order: Sequence[int],
+        whole: Web,
+        depths: dict[int, int],
     ) -> None:
         super().__init__(web, decode)
         self._title = title
-        self._order = order
-        depths = whole.depths()
-        events = {at: RecordedEvent(row, decode) for at, row in web.events.items()}
+        events = {at: RecordedEvent(row, decode) for at, row in whole.events.items()}
         self.entries = [
             TimelineEntry(
                 events[at],
                 depths[at],
-                tuple(events[cause] for cause in web.causes(at) if cause in events),
-                tuple(events[effect] for effect in web.effects(at) if effect in events),
+                tuple(events[cause] for cause in whole.causes(at)),
+                tuple(events[effect] for effect in whole.effects(at)),
             )
             for at in order
         ]

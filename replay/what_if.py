@@ -24,7 +24,7 @@ from backstory.domain.events import MISSING, StoredEvent
 from backstory.domain.ports import Program, Reader
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
 from backstory.projections.points import At
-from backstory.replay.derivation import added
+from backstory.domain.decisions import add
 
 Decode = Callable[[bytes], Any]
 Place = tuple[str, str]
@@ -376,6 +376,6 @@ def _sum(current: Any, by: Any) -> Any:
     if isinstance(base, bool) or not isinstance(base, (int, float, type(by))) or isinstance(base, (str, list, dict)):
         return MISSING
     try:
-        return added(base, by)
+        return add(base, by, "value")
     except (TypeError, ArithmeticError):
         return MISSING
