@@ -107,11 +107,10 @@ def test_without_a_breaker_a_hook_is_never_left_alone(store: Any) -> None:
 def test_while_the_circuit_of_a_required_hook_is_open_its_operations_are_refused(store: Any) -> None:
     hook = Flaky()
     store.hooks.register("before_state_write", hook, required=True, breaker=Breaker(failures=2))
-    for _ in range(4):
-        with pytest.raises(HookError) as caught:
+    for reason in ("out of order", "out of order", "its circuit is open", "its circuit is open"):
+        with pytest.raises(HookError, match=reason):
             writing(store, 1)
 
-    assert "its circuit is open" in str(caught.value)
     assert hook.calls == 2
     assert ["hook.failed"] * 4 == [run.type for run in runs(store)]
     assert store.keys("agent:a") == []
