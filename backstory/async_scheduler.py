@@ -51,7 +51,10 @@ class AsyncScheduler:
         self._signal.wake()
         # <async>
         if self._worker is None or self._worker.done():
-            loop = asyncio.get_running_loop()
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:  # a hook is registered before the loop runs: whoever comes next begins
+                return
             self._worker = loop.create_task(self._serve(), context=contextvars.Context())
         # </async>
         # <sync>
