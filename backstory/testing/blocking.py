@@ -101,10 +101,13 @@ class _Transaction(_Blocking):
 class _Hooks(_Blocking):
     def register(self, *args: Any, **kwargs: Any) -> Any:
         """Register a hook, and say so in the log at once, as the blocking face does."""
-        handle = self._inner.register(*args, **kwargs)
-        announcer = self._inner._path().announcer  # noqa: SLF001
-        self.wait(self._inner._runner.run(announcer.announce()))  # noqa: SLF001
-        return handle
+
+        async def registered() -> Any:
+            handle = self._inner.register(*args, **kwargs)
+            await self._inner._runner.run(self._inner._path().announcer.announce())  # noqa: SLF001
+            return handle
+
+        return self.wait(registered())
 
 
 class _Store(_Blocking):

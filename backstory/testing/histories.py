@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from backstory.testing.blocking import drop_projection
 from backstory.testing.drawing import SCOPES, Call, DrawnPoint, calls, points, spans
-from backstory.testing.hook_drawing import DrawnHook, hooks
+from backstory.testing.hook_drawing import DrawnHook, hooks, suites
 from backstory.testing.pair import Open, Pair, Step
 
 __all__ = ["Histories", "HookedHistories"]
@@ -143,7 +143,7 @@ class HookedHistories(Histories):
     The store must leave what is due in the background until it is flushed or closed: `SETTLED` in `contract`.
     """
 
-    @initialize(some=st.lists(hooks, min_size=1, max_size=6))
+    @initialize(some=suites)
     @_compared
     def begin(self, some: list[DrawnHook]) -> None:
         """Register some hooks before anything is done."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ from backstory.domain.events import MISSING
 from backstory.domain.hooks import HookResult
 from backstory.testing.drawing import KEYS, SCOPES, values
 
-__all__ = ["Answer", "DrawnHook", "hooks"]
+__all__ = ["Answer", "DrawnHook", "hooks", "suites"]
 
 _CACHED_S = 2.0
 
@@ -131,8 +131,8 @@ def _answers(kinds: tuple[str, ...]) -> st.SearchStrategy[Answer]:
 def _hooks(points: tuple[str, ...], kinds: tuple[str, ...], **more: st.SearchStrategy[Any]) -> Any:
     return st.builds(
         DrawnHook, st.sampled_from(("h1", "h2", "h3")), st.sampled_from(points), _answers(kinds),
-        priority=st.sampled_from((0, 0, -1, 5)), scope=st.sampled_from((None, None, "agent:*", *SCOPES)),
-        key=st.sampled_from((None, None, None, "a*", "n")), **more,
+        priority=st.sampled_from((0, 0, -1, 5)), scope=st.sampled_from((None, None, None, None, "agent:*", *SCOPES)),
+        key=st.sampled_from((None, None, None, None, "a*", "n")), **more,
     )  # fmt: skip
 
 
@@ -146,3 +146,20 @@ hooks: st.SearchStrategy[DrawnHook] = st.one_of(
     _hooks((*_AFTER, "after_state_read"), _BEHIND, background=st.just(value=True)),
     _hooks(_AFTER, _BEHIND, background=st.booleans()),
 )
+
+
+def _chain(point: str, kinds: tuple[str, ...]) -> st.SearchStrategy[list[DrawnHook]]:
+    """Draw hooks that meet at one point: order, and what is passed on, only show there."""
+    drawn = _hooks((point,), kinds, required=st.booleans() if point.startswith("before") else st.just(value=False))
+    return st.lists(drawn, min_size=2, max_size=4)
+
+
+_chains = st.sampled_from(
+    [("before_state_write", _WRITING)] * 6
+    + [("before_state_delete", _WRITING), ("before_state_clear", _WRITING)]
+    + [("before_state_read", _READING), ("after_state_read", _WRITING)]
+).flatmap(lambda drawn: _chain(*drawn))
+suites: st.SearchStrategy[list[DrawnHook]] = st.builds(
+    lambda some, more: [replace(hook, name=f"h{number}") for number, hook in enumerate(some + more)],
+    _chains, st.lists(hooks, max_size=4),
+)  # fmt: skip

@@ -20,7 +20,7 @@ class TestMemoryEngine(EngineContract):
 class TestMemoryStores(StoreContract):
     durable = False
     examples = 150
-    hooked_examples = 80
+    hooked_examples = 60
 
     @pytest.fixture
     def new_store(self) -> NewStore:

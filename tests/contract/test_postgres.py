@@ -34,7 +34,7 @@ class TestPostgresEngine(EngineContract):
 
 class TestPostgresStores(StoreContract):
     examples = 25
-    hooked_examples = 4
+    hooked_examples = 2
 
     @pytest.fixture
     def new_store(self, postgres_url: str, new_namespace: Callable[[], str]) -> NewStore:

@@ -38,7 +38,7 @@ def new_url(tmp_path: Path) -> Callable[[], str]:
 
 class TestSqliteStores(StoreContract):
     examples = 50
-    hooked_examples = 10
+    hooked_examples = 8
 
     @pytest.fixture
     def new_store(self, new_url: Callable[[], str]) -> NewStore:
