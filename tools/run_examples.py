@@ -21,6 +21,9 @@ _VARYING = [
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\s+UTC"), "<time>"),
+    (re.compile(r"^\d{4}-\d\d-\d\d$", re.MULTILINE), "<day>"),
+    (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}\b"), "<clock>"),
     (
         re.compile(r'("(?:bytes|seconds|events_per_second|(?:duration|total|mean|p50|p95|longest)_s)":)[\d.e-]+'),
         r"\1<number>",

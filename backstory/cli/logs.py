@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -14,7 +10,8 @@ from typer import Argument, Option, Typer
 
 from backstory.cli import values
 from backstory.cli.commands import command
-from backstory.cli.failures import OutputError, UsageError, unicode
+from backstory.cli.failures import UsageError, unicode
+from backstory.cli.files import write_whole
 from backstory.cli.options import ExpectVersion, Given, ScopeArgument, Wanted
 from backstory.cli.output import to_json
 from backstory.cli.render import SHORT, counted, event_line, event_lines, field
@@ -164,40 +161,8 @@ def export(
             for each in events:
                 session.out.value(each.as_dict())
             return
-        count = _write(output, events)
+        count = write_whole(output, (to_json(each.as_dict()) + b"\n" for each in events))
     if session.out.json:
         session.out.value({"file": unicode(output), "events": count})
     else:
         session.out.line(f"wrote {counted(count, 'event')} to {field(output)}")
-
-
-def _write(path: str, events: Iterable[RecordedEvent]) -> int:
-    """Write events into a file that appears only when it is whole; return how many."""
-    target = Path(path)
-    lines = (to_json(each.as_dict()) + b"\n" for each in events)
-    count = 0
-    temporary: str | None = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:100]}.")
-        with os.fdopen(handle, "wb") as file:
-            for line in lines:
-                file.write(line)
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(target)
-        temporary = None
-    except OSError as error:
-        raise OutputError(error, path=path) from error
-    finally:
-        if temporary is not None:
-            with suppress(OSError):
-                Path(temporary).unlink()
-    return count
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

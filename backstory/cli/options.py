@@ -95,7 +95,7 @@ def wanted(  # noqa: PLR0917 - one for each option
     ] = None,
     key: Annotated[str | None, Option("--key", metavar="KEY", help="Only events about this key.")] = None,
     correlation_id: Annotated[
-        str | None, Option("--correlation-id", metavar="ID", help="Only events that belong to this.")
+        str | None, Option("--correlation-id", "--correlation", metavar="ID", help="Only events that belong to this.")
     ] = None,
     actor: Annotated[str | None, Option("--actor", metavar="NAME", help="Only events written by this actor.")] = None,
 ) -> Wanted:

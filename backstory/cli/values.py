@@ -15,6 +15,8 @@ from backstory.infrastructure.tags import untagged
 from backstory.projections.points import Point
 
 _EXPECTED: Final = {"any": ANY, "empty": EMPTY, "exists": EXISTS}
+#: No log has a position of this size.
+_BEYOND: Final = 1 << 63
 _HINT: Final = """Write JSON, such as 42, '"text"' or '{"a": 1}'; --text takes it as it stands."""
 
 
@@ -105,6 +107,14 @@ def _position(text: str) -> int:
 def optional_point(given: str | None) -> Point | None:
     """Return the point that a text names, or None."""
     return None if given is None else point(given)
+
+
+def event(given: str) -> int | UUID:
+    """Return what names one event: its position, or its id. Raises `InvalidPointError`."""
+    found = point(given)
+    if isinstance(found, datetime) or (isinstance(found, int) and not 0 < found < _BEYOND):
+        raise InvalidPointError(given, rule="is no event's id or position")
+    return found
 
 
 def expected(given: str | None) -> ExpectedVersion | int:
