@@ -467,6 +467,13 @@ class AsyncStateStore(AsyncStateOperations):
         """Return the living branches, `main` first."""
         return await self._runner.run(self._core.branches())
 
+    async def diff_branch(self, name: str, *, scope: Scoped | None = None) -> list[Difference]:
+        """Return what differs now between this branch and another, sorted; `before` is here, `after` is there.
+
+        Raises `NotFoundError`.
+        """
+        return await self._runner.run(self._core.diff_branch(name, scope))
+
     async def drop_branch(self, name: str) -> None:
         """End a branch: its events stay in the log, nobody can write to it any more."""
         await self._runner.run(self._core.drop_branch(name))

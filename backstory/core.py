@@ -35,7 +35,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.infrastructure.configuration import Settings
 from backstory.operations import Operations, stream_of
-from backstory.projections.history import differences, history
+from backstory.projections.history import branch_differences, differences, history
 from backstory.projections.points import At
 from backstory.projections.state import StateReader
 from backstory.replay.blame import blame
@@ -202,6 +202,14 @@ class Core:
         before = yield from self.at(from_)
         after = yield from self.at(to)
         found = yield from differences(self.state, before, after, stream, codec.decode_value)
+        pairs = ((scope_of(home), key, was, is_) for home, key, was, is_ in found)
+        return [Difference(home, key, was, is_) for home, key, was, is_ in pairs if home is not None]
+
+    def diff_branch(self, name: str, scope: Scope | str | None) -> Program[list[Difference]]:
+        stream = None if scope is None else stream_of(scope)
+        other = yield from self.switch(name)
+        at = yield from self.state.at(None)
+        found = yield from branch_differences(self.state, other.state, at, stream, codec.decode_value)
         pairs = ((scope_of(home), key, was, is_) for home, key, was, is_ in found)
         return [Difference(home, key, was, is_) for home, key, was, is_ in pairs if home is not None]
 

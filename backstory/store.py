@@ -443,6 +443,13 @@ class StateStore(StateOperations):
         """Return the living branches, `main` first."""
         return self._runner.run(self._core.branches())
 
+    def diff_branch(self, name: str, *, scope: Scoped | None = None) -> list[Difference]:
+        """Return what differs now between this branch and another, sorted; `before` is here, `after` is there.
+
+        Raises `NotFoundError`.
+        """
+        return self._runner.run(self._core.diff_branch(name, scope))
+
     def drop_branch(self, name: str) -> None:
         """End a branch: its events stay in the log, nobody can write to it any more."""
         self._runner.run(self._core.drop_branch(name))

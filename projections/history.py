@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from backstory.domain.branches import FOREVER
+from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.events import MISSING, Change, StoredEvent, from_micros, value_in
 from backstory.domain.ports import LogQuery, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
@@ -98,10 +98,41 @@ def differences(
 ) -> Program[list[tuple[str, str, Any, Any]]]:
     """Return (stream, key, before, after) for each key that differs between two points, sorted."""
     low, high = sorted((from_, to))
+    keys = yield from touched(state, low, high, stream, decode)
+    return (yield from _between((state, from_), (state, to), keys, decode))
+
+
+def branch_differences(
+    one: StateReader, other: StateReader, at: At, stream: str | None, decode: Callable[[bytes], Any]
+) -> Program[list[tuple[str, str, Any, Any]]]:
+    """Return (stream, key, here, there) for each key that differs between two branches of a log, sorted.
+
+    Only what either has written since they parted is looked at.
+    """
+    parted = At(parting(one.lineage, other.lineage), at.instant_us)
+    keys = yield from touched(one, parted, at, stream, decode)
+    there = yield from touched(other, parted, at, stream, decode)
+    return (yield from _between((one, at), (other, at), sorted({*keys, *there}), decode))
+
+
+def parting(one: Lineage, other: Lineage) -> int:
+    """Return the last position that two branches share."""
+    limits = dict(other)
+    return next((min(limit, limits[branch]) for branch, limit in one if branch in limits), 0)
+
+
+def _between(
+    left: tuple[StateReader, At],
+    right: tuple[StateReader, At],
+    keys: Iterable[tuple[str, str]],
+    decode: Callable[[bytes], Any],
+) -> Program[list[tuple[str, str, Any, Any]]]:
+    """Return those keys that differ between two places, with what each holds."""
+    (state, from_), (other_state, to) = left, right
     found: list[tuple[str, str, Any, Any]] = []
-    for home, key in (yield from touched(state, low, high, stream, decode)):
+    for home, key in keys:
         before = yield from state.reader.key_head(state.lineage, home, key, from_.position)
-        after = yield from state.reader.key_head(state.lineage, home, key, to.position)
+        after = yield from other_state.reader.key_head(other_state.lineage, home, key, to.position)
         was = before.data if before.present(from_.instant_us) else None
         is_ = after.data if after.present(to.instant_us) else None
         one = MISSING if was is None else value_in(was, decode)
