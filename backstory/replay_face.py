@@ -8,10 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
-from backstory.core import PAGE, Core, check_limit, filter_of
-from backstory.domain.errors import InvalidValueError
+from backstory.core import PAGE, Core, filter_of
+from backstory.domain.errors import BackstoryError, InvalidPointError, InvalidValueError
 from backstory.domain.events import StoredEvent
 from backstory.domain.scopes import Scope
 from backstory.hooks.path import Path
@@ -56,37 +57,64 @@ class Replay:
 
         `mode` is `exact`, `modified` (with `changes`, paths into the hook's context), `simulate` (the recorded
         answers, nothing is run) or `debug` (as exact, all of them, whatever fails). A session is that of the keys
-        that the hooks ran for. `progress` gets how many are done, and how many there are where that is known.
-        Raises `InvalidValueError` and `InvalidPointError`.
+        that the hooks ran for. Up to `concurrency` runs go on at once; results are in log order whatever it is. A run
+        gets `timeout_s` seconds (None: all the time it takes); no more are begun after one that is not `ok`, unless
+        `stop_on_error` is False. `progress` gets how many are done, and how many there are where that is known.
+
+        A store that may be written to gets `replay.started`, and `replay.completed` or `replay.failed`. What a hook
+        writes through the store is refused with `ReadOnlyError`, but for threads that it starts by itself.
+        Raises `InvalidValueError` and `InvalidPointError`, before anything runs.
         """
         question = Question.of(mode, changes, timeout_s)
         wanted = Runs.of(name=name, point=point, correlation_id=correlation_id, session=session)
-        if not concurrency or isinstance(concurrency, bool):
-            raise InvalidValueError("concurrency", rule=f"is {concurrency!r}", hint="Give 1 or more.")
-        check_limit(concurrency)
+        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+            raise InvalidValueError("concurrency", rule=f"is no count: {concurrency!r}", hint="Give 1 or more.")
         begun = time.monotonic()
-        told = self._runner.run(started(self._core, wanted, question)) if _begun is None else _begun
-        after, last = self._runner.run(self._core.bounds(since, until))
+        if _begun is None:
+            span = self._runner.run(self._core.bounds(since, until))
+            _begun = self._runner.run(started(self._core, wanted, question))
+            since, until = span
         results: list[ReplayResult] = []
-        stop = stop_on_error and question.mode != "debug"
         try:
-            more = True
-            while more:
-                rows, after, more = self._runner.run(page_of(self._core, wanted, after, last, PAGE))
-                for at in range(0, len(rows), concurrency):
-                    results += self._together(rows[at : at + concurrency], question)
-                    if progress is not None:
-                        progress(len(results), None if more else len(results) + len(rows) - at - concurrency)
-                    if stop and any(not result.ok for result in results[-concurrency:]):
-                        more = False
-                        break
-        finally:
+            span = self._runner.run(self._core.bounds(since, until))
+            stop = stop_on_error and question.mode != "debug"
+            self._all(wanted, question, span, results, stop=stop, concurrency=concurrency, progress=progress)
+        except BaseException as error:
             report = report_of(question.mode, results, begun)
-            self._runner.run(completed(self._core, told, report))
+            with suppress(BackstoryError):  # a store that is closed meanwhile holds no more
+                self._runner.run(completed(self._core, _begun, report, error=error))
+            raise
+        report = report_of(question.mode, results, begun)
+        self._runner.run(completed(self._core, _begun, report))
         return report
 
+    def _all(
+        self,
+        wanted: Runs,
+        question: Question,
+        span: tuple[int, int],
+        results: list[ReplayResult],
+        *,
+        stop: bool,
+        concurrency: int,
+        progress: Progress | None,
+    ) -> None:
+        """Replay what is wanted between two positions, page by page, into `results`."""
+        after, last = span
+        more = True
+        while more:
+            rows, after, more = self._runner.run(page_of(self._core, wanted, after, last, PAGE))
+            earlier = len(results)
+            for at in range(0, len(rows), concurrency):
+                together = self._together(rows[at : at + concurrency], question)
+                results += together
+                if progress is not None:
+                    progress(len(results), None if more else earlier + len(rows))
+                if stop and not all(result.ok for result in together):
+                    return
+
     def _together(self, rows: Sequence[StoredEvent], question: Question) -> list[ReplayResult]:
-        """Replay some runs at once."""
+        """Replay some runs at once; return what they came to, in their order."""
         path = self._core.gate.path
         registry = path.registry if isinstance(path, Path) else None
         programs = [replay_run(self._core, registry, row, question) for row in rows]
@@ -136,7 +164,7 @@ class Replay:
         """Run what has come due; what goes wrong is in the log."""
         try:
             self.hooks(**due.arguments, _begun=begun)
-        except InvalidValueError:
+        except (InvalidValueError, InvalidPointError):
             return  # what was scheduled means nothing any more, such as a position of another log
 
     def session(

@@ -15,6 +15,7 @@ from backstory.infrastructure.group import AsyncGroupCommit, GroupCommit
 T = TypeVar("T")
 #: Whether what runs here is a replay of something recorded, which changes nothing.
 replaying: ContextVar[bool] = ContextVar("backstory_replaying", default=False)
+IN_A_REPLAY: Final = "a write inside a replay, which changes nothing,"
 
 
 class Runner:
@@ -82,7 +83,7 @@ class Runner:
         if self.engine.read_only:
             raise ReadOnlyError
         if replaying.get():
-            raise ReadOnlyError("write in a replay")
+            raise ReadOnlyError(IN_A_REPLAY)
         return self.group.submit(commits)
 
     def close(self) -> None:
@@ -157,7 +158,7 @@ class AsyncRunner:
         if self.engine.read_only:
             raise ReadOnlyError
         if replaying.get():
-            raise ReadOnlyError("write in a replay")
+            raise ReadOnlyError(IN_A_REPLAY)
         return self.group.submit(commits)
 
     async def close(self) -> None:

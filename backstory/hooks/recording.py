@@ -74,7 +74,7 @@ class Recorder:
             parts.append(b',"redelivered":true')
         parts.append(b"}")
         data = b"".join(parts)
-        return self._cleaned(data, subject.key) if self._suspects(execution) else data
+        return self.cleaned(data, subject.key) if self._suspects(execution) else data
 
     def _suspects(self, execution: Execution) -> bool:
         """Return whether anything that is recorded may be sensitive; what was looked at lately is not again."""
@@ -112,7 +112,8 @@ class Recorder:
         self._known_bytes += len(encoded)
         return True
 
-    def _cleaned(self, data: bytes, key: str | None) -> bytes:
+    def cleaned(self, data: bytes, key: str | None) -> bytes:
+        """Return the data of a run's event without what is sensitive; `key` is that of the operation."""
         value = codec.decode_value(data)
         clean = self._redaction.redact(value)
         if key is not None:

@@ -2,54 +2,55 @@
 
 Nothing is taken from the world: the context answers with the recorded steps, in their order. Asked for anything else,
 it says so: the first step that differs is the replay's divergence. What the hook would write itself is refused.
+What a replay finds is told as the log would hold it: redacted.
 """
 
 from __future__ import annotations
 
-import builtins
 import inspect
+import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from backstory.core import Core
 from backstory.domain.context import Author
-from backstory.domain.errors import HookError, InvalidValueError
-from backstory.domain.events import MISSING, RecordedEvent, StoredEvent, pack_correlation
-from backstory.domain.hooks import HOOK_FAILED, HookResult
+from backstory.domain.errors import BackstoryError, HookError, InvalidValueError
+from backstory.domain.events import MISSING, RecordedEvent, StoredEvent
+from backstory.domain.hooks import HOOK_FAILED, HookResult, effect_of
 from backstory.domain.ports import CallOut, Program
-from backstory.domain.scopes import Scope
-from backstory.hooks.calling import Answer, Invocation
+from backstory.domain.redaction import Redaction
+from backstory.hooks.calling import Answer, Invocation, late
+from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registration, Registry
+from backstory.hooks.replay_changes import changed, checked
+from backstory.hooks.replay_record import DivergedError, Divergence, Recording, StalledError
 from backstory.hooks.run_context import Subject
+from backstory.hooks.telling import described, told
 from backstory.infrastructure import codec
-from backstory.replay.blame import parse_path
 from backstory.replay.comparison import Comparison, compare
 from backstory.runners import replaying
 
 Mode = Literal["exact", "modified", "simulate", "debug"]
 MODES: Final = ("exact", "modified", "simulate", "debug")
-_CHANGEABLE: Final = ("operation", "scope", "key", "before", "after", "metadata", "tags", "actor", "correlation_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Divergence:
-    """The first step that a replay asked for otherwise: `recorded` None where the record had ended."""
-
-    index: int
-    recorded: dict[str, Any] | None
-    asked: dict[str, Any] | None
+_LONGEST_SPAN_S: Final = 1e9
+_OPEN: Final = "its circuit is open"
+_LATE: Final = re.compile(r"TimeoutError: did not end within (\S+) s")
+_MARKS: Final = re.compile(rb"\[(?:redacted|hashed):[a-z0-9_]+")
+_RECORDER: Final = Recorder(Redaction(), track_reads=False)
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """One run, replayed. `recorded` is what it answered then, `result` now; None where it failed: `error` says why.
+    """One run, replayed. `recorded` is what it answered then, `result` now; None where it failed.
 
-    `comparison` sets the two side by side; `divergence` is the first recorded step that differs, or None. `steps`
-    are those that this time took.
+    `error` says why it failed, or could not be replayed; None where it failed as it did then. `comparison` sets the
+    two outcomes side by side; `divergence` is the first recorded step that differs, or None. `steps` are those that
+    this time took. `redacted` says that something the hook was given or took is redacted in its record, so that what
+    it answers may differ for that alone.
     """
 
     execution: RecordedEvent
@@ -61,6 +62,7 @@ class ReplayResult:
     divergence: Divergence | None
     steps: tuple[dict[str, Any], ...] = ()
     duration_s: float = 0.0
+    redacted: bool = False
 
     @property
     def ok(self) -> bool:
@@ -70,7 +72,7 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True)
 class ReplayReport:
-    """What a replay came to. `succeeded` and `failed` count the results; `position` is that of its event, if any."""
+    """What a replay came to: `results` in log order, `succeeded` and `failed` count them; `duration_s` in seconds."""
 
     mode: Mode
     results: list[ReplayResult]
@@ -87,96 +89,6 @@ class ReplayReport:
         return len(self.results) - self.succeeded
 
 
-class DivergedError(HookError):
-    """A hook asked its context for something else than what is recorded."""
-
-
-class Recording:
-    """Answers from recorded steps, in order. The first that differs is kept, whatever the hook makes of the error."""
-
-    def __init__(self, steps: Sequence[Mapping[str, Any]], hook: str, *, asynchronous: bool) -> None:
-        self._steps = steps
-        self._hook = hook
-        self._asynchronous = asynchronous
-        self._at = 0
-        self.divergence: Divergence | None = None
-
-    def _next(self, asked: dict[str, Any]) -> Mapping[str, Any]:
-        step = self._steps[self._at] if self._at < len(self._steps) else None
-        if self.divergence is None and (step is None or any(not _same(step.get(part), asked[part]) for part in asked)):
-            self.divergence = Divergence(self._at, None if step is None else dict(step), asked)
-        if self.divergence is not None:
-            raise DivergedError(
-                f"step {self.divergence.index} is not what was recorded",
-                hook=self._hook,
-                hint="The hook's code, or its input, is not what it was; look at the divergence.",
-            )
-        self._at += 1
-        assert step is not None
-        return step
-
-    def end(self) -> None:
-        """Note steps that were recorded and not asked for."""
-        if self.divergence is None and self._at < len(self._steps):
-            self.divergence = Divergence(self._at, dict(self._steps[self._at]), None)
-
-    def now(self) -> datetime:
-        """Return the recorded instant."""
-        found: datetime = self._next({"kind": "now"})["value"]
-        return found
-
-    def random(self) -> float:
-        """Return the recorded number."""
-        found: float = self._next({"kind": "random"})["value"]
-        return found
-
-    def uuid(self) -> UUID:
-        """Return the recorded id."""
-        found: UUID = self._next({"kind": "uuid"})["value"]
-        return found
-
-    def call(self, name: str, fn: Callable[..., Any], args: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        """Return the recorded answer, or raise the recorded error; nothing is called."""
-        asked: dict[str, Any] = {"kind": "call", "fn": name, "args": list(args)}
-        if named:
-            asked["named"] = named
-        step = self._next(asked)
-        if inspect.iscoroutinefunction(fn):
-            return _later(step)
-        return _answered(step)
-
-    def read(self, scope: Scope, key: str) -> Any:
-        """Return the recorded value and its position."""
-        step = self._next({"kind": "read", "scope": str(scope), "key": key})
-        found = (step.get("value", MISSING), step.get("position"))
-        return _found(found) if self._asynchronous else found
-
-
-def _same(one: Any, other: Any) -> bool:
-    try:
-        return codec.canonical(one) == codec.canonical(other)
-    except InvalidValueError:
-        return False
-
-
-def _answered(step: Mapping[str, Any]) -> Any:
-    if "error" not in step:
-        return step.get("value")
-    name, _, message = str(step["error"]).partition(": ")
-    kind = getattr(builtins, name, None)
-    if isinstance(kind, type) and issubclass(kind, Exception):
-        raise kind(message)
-    raise HookError(str(step["error"]), hint="The call failed so when it was recorded.")
-
-
-async def _later(step: Mapping[str, Any]) -> Any:
-    return _answered(step)
-
-
-async def _found(found: Any) -> Any:
-    return found
-
-
 class Question(NamedTuple):
     """How runs are to be replayed."""
 
@@ -189,70 +101,154 @@ class Question(NamedTuple):
         """Return a checked question; raises `InvalidValueError`."""
         if mode not in MODES:
             raise InvalidValueError("mode", rule=f"is {mode!r}", hint=f"Use one of {', '.join(MODES)}.")
-        if changes and mode != "modified":
+        found = checked(changes)
+        if found and mode != "modified":
             raise InvalidValueError("changes", rule=f"go with mode `modified`, not `{mode}`", hint="Set the mode.")
-        if changes is not None and not isinstance(changes, Mapping):
-            raise InvalidValueError("changes", rule="is no mapping of paths", hint='Give {"after.price": 3}.')
-        for path, value in (changes or {}).items():
-            steps = parse_path(path)
-            if not steps or steps[0] not in _CHANGEABLE:
-                raise InvalidValueError(
-                    "changes",
-                    rule=f"{path!r} is no path into a hook's context",
-                    hint=f"Begin paths with one of {', '.join(_CHANGEABLE)}.",
-                )
-            codec.encode_value(value)
         if timeout_s is not None and (
-            isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)) or not timeout_s > 0
+            isinstance(timeout_s, bool)
+            or not isinstance(timeout_s, (int, float))
+            or not 0 < timeout_s <= _LONGEST_SPAN_S
         ):
             raise InvalidValueError(
-                "timeout_s", rule=f"is no span of time: {timeout_s!r}", hint="Give seconds above 0."
+                "timeout_s", rule=f"is no span of time: {timeout_s!r}", hint="Give seconds above 0, or None."
             )
-        return cls(mode, dict(changes or {}), timeout_s)  # type: ignore[arg-type]
+        return cls(mode, found, timeout_s)  # type: ignore[arg-type]
+
+
+class _Record:
+    """What is recorded of a run."""
+
+    def __init__(self, row: StoredEvent) -> None:
+        """Take the event of a run; raises a `LookupError`, `TypeError` or `ValueError` where it is none."""
+        data = codec.decode_value(row.data)
+        self.event = RecordedEvent(row, codec.decode_value)
+        self.data: dict[str, Any] = data
+        self.hook: str = data["hook"]
+        self.point: str = data["point"]
+        self.error: str | None = data["error"]
+        self.result = None if row.type == HOOK_FAILED else HookResult.from_data(data["result"])
+        self.outcome = _outcome(data["result"], self.error)
+        limit = _LATE.fullmatch(self.error or "")
+        #: How long the hook had, where its time was up; seconds.
+        self.limit_s = None if limit is None else float(limit[1])
+        taken = codec.encode_value([data["input"], data["steps"]])
+        self.redacted = _MARKS.search(taken) is not None
+
+    @property
+    def left_out(self) -> bool:
+        """Whether the hook was not run, for its circuit was open."""
+        if self.data["duration_us"] or self.data["steps"]:
+            return False
+        return self.error == _OPEN or (self.data["result"] or {}).get("reason") == _OPEN
+
+    def as_it_was(self) -> ReplayResult:
+        """Return what it came to then."""
+        same = compare(self.outcome, self.outcome)
+        return ReplayResult(self.event, self.hook, self.result, self.result, same, None, None, redacted=self.redacted)
+
+    def failed(self, error: str) -> ReplayResult:
+        """Return that it cannot be replayed."""
+        comparison = compare(self.outcome, _outcome(None, error))
+        return ReplayResult(self.event, self.hook, None, self.result, comparison, error, None, redacted=self.redacted)
+
+    def subject(self) -> Subject:
+        """Return what the hook was run for."""
+        given = self.data["input"]
+        row = self.event.stored
+
+        def encoded(name: str) -> bytes | None:
+            return codec.encode_value(given[name]) if name in given else None
+
+        return Subject(
+            self.point,
+            given["operation"],
+            UUID(self.data["operation"]).bytes,
+            given.get("scope"),
+            given.get("key"),
+            encoded("before"),
+            encoded("after"),
+            row.actor,
+            row.correlation or b"u" + row.event_id,
+            encoded("metadata"),
+            tuple(given.get("tags", ())),
+            given.get("as_of"),
+            self.data.get("attempt", 1),
+            self.data.get("redelivered", False),
+        )
 
 
 def replay_run(core: Core, registry: Registry | None, row: StoredEvent, question: Question) -> Program[ReplayResult]:
     """Replay one recorded run."""
-    data = codec.decode_value(row.data)
-    recorded = None if row.type == HOOK_FAILED else HookResult.from_data(data["result"])
-    event = RecordedEvent(row, codec.decode_value)
-    told = _told(data["result"], data["error"])
-    if question.mode == "simulate":
-        return ReplayResult(event, data["hook"], recorded, recorded, compare(told, told), None, None)
-    registration = _registered(registry, data["hook"], data["point"])
+    try:
+        record = _Record(row)
+        subject = record.subject()
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        return _unreadable(row, told(error))
+    if question.mode == "simulate" or record.left_out:
+        return record.as_it_was()
+    registration = _registered(registry, record.hook, record.point)
     if registration is None:
-        missing = f"no hook {data['hook']!r} is registered at {data['point']}"
-        return ReplayResult(event, data["hook"], None, recorded, compare(told, _told(None, missing)), missing, None)
-    if data["duration_us"] == 0 and (data["result"] or {}).get("reason") == "its circuit is open":
-        return ReplayResult(event, data["hook"], recorded, recorded, compare(told, told), None, None)
-    outside = Recording(data["steps"], data["hook"], asynchronous=registration.asynchronous)
+        return record.failed(f"no hook {record.hook!r} is registered at {record.point}")
+    try:
+        subject = changed(subject, question.changes)
+    except InvalidValueError as error:  # a path that leads into other runs, not into this one
+        return record.failed(told(error))
+    return (yield from _run_again(core, registration, record, subject, question))
+
+
+def _run_again(
+    core: Core, registration: Registration, record: _Record, subject: Subject, question: Question
+) -> Program[ReplayResult]:
+    row = record.event.stored
+    limits = [limit for limit in (question.timeout_s, record.limit_s) if limit is not None]
+    outside = Recording(
+        record.data["steps"],
+        record.hook,
+        asynchronous=registration.asynchronous,
+        timed_out=record.limit_s is not None,
+    )
     invocation = Invocation(
         _harmless(registration),
-        _changed(_subject(event, data), question.changes),
+        subject,
         name=registration.name,
         asynchronous=registration.asynchronous,
-        timeout_s=question.timeout_s,
+        timeout_s=min(limits, default=None),
         author=Author(row.correlation, None, row.actor, row.extra),
         clock=core.clock,
         find=_nothing,
         outside=outside,
     )
     answer: Answer = yield CallOut(invocation.blocking, invocation.awaiting)
-    outside.end()
-    result, failure = _judged(answer)
-    comparison = compare(told, _told(None if result is None else result.as_data(), failure))
-    error = None if failure == data["error"] else failure  # it may fail as it did then
-    return ReplayResult(
-        event,
-        data["hook"],
-        result,
-        recorded,
-        comparison,
-        None if outside.divergence is not None and _is_divergence(answer) else error,
-        outside.divergence,
-        tuple(invocation.steps),
-        answer.duration_us / 1_000_000,
+    stalled = isinstance(answer.error, _TimeUpError) or (
+        bool(limits) and isinstance(answer.error, TimeoutError) and str(answer.error) == str(late(min(limits)))
     )
+    if not stalled:
+        outside.end()
+    data, failure = _judged(answer, registration, core.settings.max_value_bytes)
+    if stalled and record.limit_s is not None:
+        failure = record.error  # its time was up then too: how long it had is no fact of the run
+    elif _is_refused_target(record, data, subject) and outside.divergence is None:
+        data, failure = None, record.error
+    cleaned = _cleaned(subject, data, failure, invocation.steps)
+    result = None if cleaned["result"] is None else HookResult.from_data(cleaned["result"])
+    failure = cleaned["error"]
+    diverged = isinstance(answer.error, DivergedError) and outside.divergence is not None
+    return ReplayResult(
+        record.event,
+        record.hook,
+        result,
+        record.result,
+        compare(record.outcome, _outcome(cleaned["result"], failure)),
+        None if diverged or failure == record.error else failure,
+        outside.divergence,
+        tuple(cleaned["steps"]),
+        answer.duration_us / 1_000_000,
+        record.redacted,
+    )
+
+
+class _TimeUpError(TimeoutError):
+    """A hook has come to where its time was up when it was recorded."""
 
 
 def _harmless(registration: Registration) -> Callable[[Any], Any]:
@@ -262,22 +258,25 @@ def _harmless(registration: Registration) -> Callable[[Any], Any]:
     def blocking(context: Any) -> Any:
         token = replaying.set(True)
         try:
-            return hook(context)
+            value = hook(context)
+        except StalledError:
+            raise _TimeUpError from None
         finally:
             replaying.reset(token)
+        return awaiting(value) if inspect.isawaitable(value) else value
 
-    async def awaiting(context: Any) -> Any:
-        token = replaying.set(True)
+    async def awaiting(value: Awaitable[Any]) -> Any:
+        replaying.set(True)  # for its task alone, and for what that starts
         try:
-            return await hook(context)
-        finally:
-            replaying.reset(token)
+            return await value
+        except StalledError:
+            raise _TimeUpError from None
 
-    return awaiting if registration.asynchronous else blocking
+    async def called(context: Any) -> Any:
+        replaying.set(True)
+        return await awaiting(hook(context))
 
-
-def _is_divergence(answer: Answer) -> bool:
-    return isinstance(answer.error, DivergedError)
+    return called if registration.asynchronous else blocking
 
 
 def _nothing(stream: str, key: str) -> Program[tuple[Any, int | None]]:
@@ -285,7 +284,7 @@ def _nothing(stream: str, key: str) -> Program[tuple[Any, int | None]]:
     yield
 
 
-def _told(result: Mapping[str, Any] | None, error: str | None) -> dict[str, Any]:
+def _outcome(result: Mapping[str, Any] | None, error: str | None) -> dict[str, Any]:
     """Return what is compared: the answer without what only the record says of it, or the failure."""
     if result is None:
         return {"error": error}
@@ -297,82 +296,56 @@ def _registered(registry: Registry | None, name: str, point: str) -> Registratio
     return next((each for each in there if each.point.name == point), None)
 
 
-def _judged(answer: Answer) -> tuple[HookResult | None, str | None]:
+def _judged(answer: Answer, registration: Registration, max_bytes: int) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the answer as it is recorded, or why it is a failure: by the rules of a chain."""
     if answer.error is not None:
-        return None, f"{type(answer.error).__name__}: {answer.error}"
+        return None, told(answer.error)
     result = HookResult.CONTINUE if answer.value is None else answer.value
-    if isinstance(result, HookResult):
-        return result, None
-    return None, f"answered nonsense: {type(result).__name__}"
+    try:
+        if not isinstance(result, HookResult):
+            raise InvalidValueError(
+                "result", rule=f"is nonsense: {described(result)}", hint="Return a HookResult, or None."
+            )
+        effect_of(result, registration.point.stage(background=registration.background))
+        encode = partial(codec.encode_value, max_bytes=max_bytes)
+        if result.value is not MISSING:
+            encode(result.value)
+        for each in result.operations:
+            if each[0] == "set":
+                encode(each[3])
+    except BackstoryError as error:
+        return None, told(error)
+    return result.as_data(), None
 
 
-def _subject(event: RecordedEvent, data: Mapping[str, Any]) -> Subject:
-    given = data["input"]
-    row = event.stored
+def _is_refused_target(record: _Record, data: Mapping[str, Any] | None, subject: Subject) -> bool:
+    """Return whether an answer was good, but the operation could not follow it: no number to increment was there.
 
-    def encoded(name: str) -> bytes | None:
-        return codec.encode_value(given[name]) if name in given else None
-
-    return Subject(
-        data["point"],
-        given["operation"],
-        UUID(data["operation"]).bytes,
-        given.get("scope"),
-        given.get("key"),
-        encoded("before"),
-        encoded("after"),
-        row.actor,
-        row.correlation or b"u" + row.event_id,
-        encoded("metadata"),
-        tuple(given.get("tags", ())),
-        given.get("as_of"),
-        data.get("attempt", 1),
-        data.get("redelivered", False),
+    That failure is the operation's, not the hook's: the state that it met is in no record of this run.
+    """
+    return (
+        data is not None
+        and data["kind"] == "redirect"
+        and subject.operation == "increment"
+        and (record.error or "").startswith("InvalidValueError: ")
     )
 
 
-def _changed(subject: Subject, changes: Mapping[str, Any]) -> Subject:
-    """Return a subject in which what lies at some paths is something else."""
-    parts: dict[str, Any] = subject._asdict()
-    for path, value in changes.items():
-        first, *inner = parse_path(path)
-        if first in {"before", "after", "metadata"}:
-            held = parts[str(first)]
-            whole = _put(MISSING if held is None else codec.decode_value(held), inner, value, path)
-            parts[str(first)] = codec.encode_value(whole)
-        elif inner:
-            raise InvalidValueError("changes", rule=f"{path!r} leads into a text", hint="Change the whole of it.")
-        else:
-            parts.update(_renamed(str(first), value))
-    return Subject(**parts)
+def _cleaned(
+    subject: Subject, result: Mapping[str, Any] | None, error: str | None, steps: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what came of it as the log would hold it."""
+    encoded = codec.encode_value({"input": {}, "result": result, "error": error, "steps": steps})
+    found: dict[str, Any] = codec.decode_value(_RECORDER.cleaned(encoded, subject.key))
+    return found
 
 
-def _renamed(name: str, value: Any) -> dict[str, Any]:
-    """Return the part of a subject that a change of a whole text, or of the tags, makes."""
-    if name == "scope":
-        return {"stream": str(Scope.parse(value))}
-    if name == "actor":
-        return {"actor": str(value).encode()}
-    if name == "correlation_id":
-        return {"correlation": pack_correlation(str(value))}
-    return {name: tuple(value) if name == "tags" else value}
-
-
-def _put(whole: Any, steps: Sequence[str | int], value: Any, path: str) -> Any:
-    """Return a value with another one at a path inside it; objects on the way are made."""
-    if not steps:
-        return value
-    first, *rest = steps
-    if isinstance(first, int) and isinstance(whole, list):
-        if first >= len(whole):
-            raise InvalidValueError("changes", rule=f"{path!r} leads beyond a list's end", hint="Change what is there.")
-        return [*whole[:first], _put(whole[first], rest, value, path), *whole[first + 1 :]]
-    inside = {} if whole is MISSING or whole is None else whole
-    if not isinstance(inside, dict):
-        raise InvalidValueError(
-            "changes", rule=f"{path!r} leads into {type(whole).__name__}", hint="Change what is there."
-        )
-    return {**inside, str(first): _put(inside.get(str(first), MISSING), rest, value, path)}
+def _unreadable(row: StoredEvent, error: str) -> ReplayResult:
+    """Return that an event is no record of a run, whatever its type says."""
+    event = RecordedEvent(row, codec.decode_value)
+    error = f"this is no record of a run: {error}"
+    hook = event.stream.partition(":")[2]
+    return ReplayResult(event, hook, None, None, compare({}, {"error": error}), error, None)
 
 
 def report_of(mode: Mode, results: list[ReplayResult], started: float) -> ReplayReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple, Self
 
 from backstory.context import author_of, packed_correlation
@@ -14,6 +14,7 @@ from backstory.domain.ports import LAST_POSITION, LogQuery, Program
 from backstory.domain.scopes import Scope
 from backstory.hooks.recording import stream_of
 from backstory.hooks.replaying import Question, ReplayReport
+from backstory.hooks.telling import told
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.sessions import append
@@ -37,9 +38,7 @@ class Runs(NamedTuple):
         """Return a checked wish; raises `InvalidValueError` and `InvalidScopeError`."""
         if name is not None:
             stream_of(name)
-        home = session
-        if isinstance(session, str):
-            home = Scope.parse(session) if session.startswith("session:") else Scope.session(session)
+        home = None if session is None else _home(session)
         return cls(
             name,
             None if point is None else hook_point(point).name,
@@ -47,11 +46,25 @@ class Runs(NamedTuple):
             None if home is None else str(home),
         )
 
-    def fits(self, data: Any) -> bool:
+    def fits(self, row: StoredEvent) -> bool:
         """Return whether a run is one of those."""
-        if self.point is not None and data["point"] != self.point:
-            return False
-        return self.session is None or data["input"].get("scope") == self.session
+        if self.point is None and self.session is None:
+            return True
+        data = codec.decode_value(row.data)
+        try:
+            if self.point is not None and data["point"] != self.point:
+                return False
+            return self.session is None or data["input"].get("scope") == self.session
+        except (LookupError, TypeError, AttributeError):
+            return False  # no run, whatever its type says
+
+
+def _home(session: object) -> Scope:
+    if isinstance(session, Scope):
+        return session
+    if isinstance(session, str) and session.startswith("session:"):
+        return Scope.parse(session)
+    return Scope.session(session)  # type: ignore[arg-type]
 
 
 def page_of(
@@ -62,7 +75,7 @@ def page_of(
     types = (HOOK_EXECUTED, HOOK_FAILED)
     query = LogQuery(core.lineage, after, until, stream, types, None, wanted.correlation, None, limit)
     rows = yield from core.engine.page(query)
-    found = [row for row in rows if wanted.fits(codec.decode_value(row.data))]
+    found = [row for row in rows if wanted.fits(row)]
     return found, rows[-1].position if rows else until, len(rows) == limit
 
 
@@ -86,29 +99,32 @@ def started(core: Core, wanted: Runs, question: Question) -> Program[bytes | Non
     return outcome.events[0].event_id
 
 
-def completed(core: Core, begun: bytes | None, report: ReplayReport) -> Program[None]:
-    """Write what a replay came to; caused by the event that said that it began."""
+def completed(
+    core: Core, begun: bytes | None, report: ReplayReport, *, error: BaseException | None = None
+) -> Program[None]:
+    """Write what a replay came to; caused by the event that said that it began. An error says what ended it early."""
     if begun is None:
         return
-    bad: Sequence[Any] = [
+    bad = [
         {
             "run": str(each.execution.event_id),
             "hook": each.hook,
             "error": each.error,
             "diverged": each.divergence is not None,
         }
-        for each in report.results
-        if not each.ok
+        for each in islice((each for each in report.results if not each.ok), _MOST_TOLD)
     ]
     data = {
         "mode": report.mode,
         "succeeded": report.succeeded,
         "failed": report.failed,
         "identical": sum(each.comparison.identical for each in report.results),
+        "redacted": sum(each.redacted for each in report.results),
         "duration_us": round(report.duration_s * 1_000_000),
-        "failures": bad[:_MOST_TOLD],
+        "error": None if error is None else told(error),
+        "failures": bad,
     }
-    kind = "replay.failed" if report.failed else "replay.completed"
+    kind = "replay.failed" if report.failed or error is not None else "replay.completed"
     yield from append(Commit(core.branch.id, [_draft(core, kind, data, begun)]))
 
 
