@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import backstory
-from backstory import ConflictError, Event
+from backstory import ConflictError, Event, NotFoundError
 from backstory.domain.branches import FOREVER, MAIN_LINEAGE
 from backstory.resting import FEW
 from backstory.testing.clock import ManualClock
@@ -390,6 +390,8 @@ def test_no_write_shares_what_another_would_have_said_that_was_refused_or_record
         tx.items(OTHER)
         with pytest.raises(ConflictError):
             tx.set(SCOPE, A, 1, expected_version=99)
+        with pytest.raises(NotFoundError):
+            tx.set(SCOPE, A, 1, cause=UUID(int=9))
         tx.append(OTHER, [again])
         tx.append(SCOPE, [Event("a.c", 1)])
         tx.append(SCOPE, [Event("a.c", 2)])
@@ -397,6 +399,22 @@ def test_no_write_shares_what_another_would_have_said_that_was_refused_or_record
     first, second = store.log(since=start)
     assert tuple(range(6, 6 + 2 * FEW)) == first.reads
     assert ((), first.event_id) == (second.reads, second.reads_with)
+    assert healthy(store)
+
+
+def test_nothing_shares_what_a_copy_alone_rests_on(store: Any) -> None:
+    """Its source, which may be a write of the same transaction."""
+    store.set_many(OTHER, {f"k{number:03}": number for number in range(2 * FEW)})
+    with store.transaction() as tx:
+        own = tx.set("agent:z", "own", 1)
+        tx.items(OTHER)
+        copies = [tx.copy(SCOPE, "agent:z", keys=A), tx.copy("agent:z", "agent:q", keys="own")]
+        event = tx.set("agent:z", "k", 1)
+
+    seen = set(range(6, 6 + 2 * FEW))
+    assert [1, 1] == copies
+    assert seen == {read for read, effect in said_by(store) if effect == event.position}
+    assert {1, own.position} == {read for read, _ in said_by(store)} - seen
     assert healthy(store)
 
 
