@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NEVER_S: Final = 3600.0
+MINE: Final = ContextVar("MINE", default="nobody's")
 
 
 @pytest.fixture(params=FACES)
@@ -71,11 +73,12 @@ def test_a_batch_that_is_full_runs_at_once(face: str, store_url: str) -> None:
 
 
 def test_what_fills_no_batch_runs_when_the_interval_is_over(face: str, store_url: str) -> None:
-    done = threading.Event()
+    done = threading.Semaphore(0)
     with opened(face, store_url, hook_flush_interval_s=0.01) as store:
-        store.hooks.register(WRITES, lambda _: done.set(), name="note")
-        store.set(HOME, "k", 1)
-        assert done.wait(PATIENCE_S)
+        store.hooks.register(WRITES, lambda _: done.release(), name="note")
+        for number in range(3):
+            store.set(HOME, "k", number)
+            assert done.acquire(timeout=PATIENCE_S)
 
 
 def test_nobody_who_flushes_waits_for_a_batch_to_fill(face: str, store_url: str) -> None:
@@ -346,6 +349,21 @@ def test_what_a_background_hook_writes_is_caused_by_the_write_and_sees_nothing_o
     assert [(), ()] == [each.tags for each in made]
     assert [{}, {}] == [each.metadata for each in made]
     assert [("b",), ("b",)] == [each.hooks for each in made]
+
+
+def test_a_background_hook_sees_no_context_variable_of_whoever_wrote_first(store: Any) -> None:
+    seen: list[str] = []
+
+    async def later(_: Any) -> None:
+        seen.append(MINE.get())
+
+    store.hooks.register(WRITES, lambda _: seen.append(MINE.get()), name="now")
+    store.hooks.register(WRITES, later, name="later")
+    token = MINE.set("the writer's")
+    store.set(HOME, "k", 1)
+    MINE.reset(token)
+    store.hooks.flush(PATIENCE_S)
+    assert ["nobody's"] * 2 == seen
 
 
 def test_a_run_is_recorded_as_caused_by_its_write(store: Any) -> None:

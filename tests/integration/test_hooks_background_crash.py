@@ -220,6 +220,33 @@ def test_what_a_process_left_is_taken_up_by_one_that_was_open_all_the_while(nurs
         assert [True] * left == ran
 
 
+def test_each_process_that_dies_is_looked_behind(nursery: Nursery, url: str) -> None:
+    with backstory.open(url) as store:
+        left = []
+        for _ in range(2):
+            nursery.kill(stuck(nursery, url))
+            left.append(store.hooks.pending())
+        owed = owed_in(events_of(store))
+    assert 0 < left[0] < left[1]
+    assert left[1] == len(owed)
+
+
+def test_what_is_made_up_for_is_counted_and_handed_over_once(nursery: Nursery, url: str) -> None:
+    nursery.kill(stuck(nursery, url))
+    gate = Gate()
+    ran: list[Any] = []
+    with backstory.open(url) as store:
+        left = store.hooks.pending()
+        store.hooks.register(WRITES, gate, name="first")
+        assert gate.reached.wait(PATIENCE_S)
+        assert left == store.hooks.pending()
+        store.hooks.unregister("first")
+        store.hooks.register(WRITES, lambda run: ran.append(run.key), name="first")
+        gate.open.set()
+        store.hooks.flush(PATIENCE_S)
+        assert ran == []
+
+
 @pytest.mark.parametrize("face", FACES)
 def test_a_name_that_nobody_registers_stays_due(nursery: Nursery, face: str, url: str) -> None:
     nursery.kill(stuck(nursery, url))
@@ -260,6 +287,8 @@ def test_nothing_is_due_any_more_on_a_branch_that_has_ended(nursery: Nursery, ur
         on_main = sum(1 for debt in owed_in([event for event in events_of(store) if event.branch_id == 0]))
         assert 0 < on_main < store.hooks.pending()
         store.drop_branch(TRIAL_BRANCH)
+        assert on_main == store.hooks.pending()
+    with backstory.open(url) as store:
         assert on_main == store.hooks.pending()
         for point, name in HOOKS[:4]:
             store.hooks.register(point, lambda _: None, name=name)
