@@ -1,7 +1,8 @@
-"""Commands on branches: fork, branches, branches drop."""
+"""Commands on branches: fork, branches, branches diff, branches drop."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Final
 
 from typer import Argument, Typer
@@ -9,12 +10,17 @@ from typer import Argument, Typer
 from backstory.cli import values
 from backstory.cli.commands import command, runner
 from backstory.cli.options import AsOf
-from backstory.cli.render import field, instant
+from backstory.cli.past import sides
+from backstory.cli.render import difference_lines, field, instant
 from backstory.cli.session import Session
 from backstory.domain.branches import Branch
+from backstory.domain.events import MISSING, Difference
+from backstory.domain.scopes import Scope
+from backstory.infrastructure.codec import canonical
 
 app: Final = Typer()
-branches: Final = Typer(help="List the branches, or drop one.")
+branches: Final = Typer(help="List the branches, compare two, or drop one.")
+State = dict[Scope, dict[str, Any]]
 Name = Annotated[str, Argument(metavar="NAME", help="The branch.")]
 
 
@@ -59,6 +65,37 @@ def list_(session: Session) -> None:
 
 
 branches.callback(invoke_without_command=True)(runner(list_))
+
+
+@command(branches, "diff")
+def diff(
+    session: Session,
+    name: Name,
+    other: Annotated[
+        str | None, Argument(metavar="OTHER", help="Another branch; by default the one of --branch, or main.")
+    ] = None,
+) -> None:
+    """Show which keys differ between two branches now. Exit code 1: there is none of this name."""
+    with session.open() as store:
+        before = store.branch(name).snapshot()
+        after = (store if other is None else store.branch(other)).snapshot()
+    found = list(_differences(before, after))
+    if session.out.json:
+        session.out.value([{"scope": str(each.scope), "key": each.key, **sides(each)} for each in found])
+        return
+    for each in found:
+        for line in difference_lines(session.out, each):
+            session.out.line(line)
+
+
+def _differences(before: State, after: State) -> Iterator[Difference]:
+    """Yield what differs between two states, by scope and key."""
+    for scope in sorted(before.keys() | after.keys(), key=str):
+        was, is_ = before.get(scope, {}), after.get(scope, {})
+        for key in sorted(was.keys() | is_.keys()):
+            one, other = was.get(key, MISSING), is_.get(key, MISSING)
+            if one is MISSING or other is MISSING or canonical(one) != canonical(other):
+                yield Difference(scope, key, one, other)
 
 
 @command(branches, "drop")

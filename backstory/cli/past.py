@@ -40,11 +40,11 @@ def _change(change: Change) -> dict[str, Any]:
         "type": change.type,
         "recorded_at": change.recorded_at.isoformat(),
         "actor": change.actor,
-        **_sides(change),
+        **sides(change),
     }
 
 
-def _sides(of: Change | Difference) -> dict[str, Any]:
+def sides(of: Change | Difference) -> dict[str, Any]:
     """Return both values; one that is absent is left out, for null is a value."""
     return {name: side for name, side in (("before", of.before), ("after", of.after)) if side is not MISSING}
 
@@ -62,7 +62,7 @@ def diff(
     with session.open() as store:
         found = store.diff(start, store.position() if end is None else end, scope=scope)
     if session.out.json:
-        session.out.value([{"scope": str(each.scope), "key": each.key, **_sides(each)} for each in found])
+        session.out.value([{"scope": str(each.scope), "key": each.key, **sides(each)} for each in found])
         return
     for each in found:
         for line in difference_lines(session.out, each):
