@@ -64,8 +64,10 @@ def walker(
     until: int = LAST_POSITION,
     correlation: bytes | None = None,
     kinds: frozenset[str] | None = None,
-) -> Walker:
-    """Return a walker on a branch, or on a part of it."""
+) -> Program[Walker]:
+    """Return a walker on a branch, or on a part of it; where nothing was ever linked it looks for no links."""
+    if kinds is None and not (yield from core.engine.stream_version(core.lineage, LINKS, LAST_POSITION)):
+        kinds = STRONG
     return Walker(
         core.engine,
         core.lineage,
@@ -124,7 +126,7 @@ def _refuse_cycle(core: Core, cause: StoredEvent, effect: StoredEvent) -> Progra
     if not closed:
         query = LogQuery(core.lineage, stream=LINKS, key=_BACKWARD, limit=1)
         if cause.position > effect.position or (yield from core.engine.page(query)):
-            web = yield from walker(core).walk([cause], "causes")
+            web = yield from (yield from walker(core)).walk([cause], "causes")
             closed = effect.position in web.events
     if closed:
         raise InvalidValueError(
@@ -156,7 +158,7 @@ def web_of(
     check_limit(depth)
     after, last = yield from core.bounds(since, until)
     correlation = None if correlation_id is None else packed_correlation(correlation_id)
-    walking = walker(core, since=after, until=last, correlation=correlation)
+    walking = yield from walker(core, since=after, until=last, correlation=correlation)
     if event is None:
         rows = yield from _rows(core, LogQuery(core.lineage, after, last, correlation=correlation))
         return (yield from walking.among(rows))
@@ -232,7 +234,7 @@ def timeline(
     few = None if order in {"depth", "type"} else limit
     query = LogQuery(core.lineage, after, last, *wanted, _PAGE, reverse=order == "reverse")
     more: LogQuery | None = query if few is None else query._replace(limit=max(1, min(_PAGE, few)))
-    walking = walker(core)
+    walking = yield from walker(core)
     found: list[StoredEvent] = []
     whole = Web()
     while more is not None and (few is None or len(found) < few):
@@ -300,7 +302,7 @@ def explain(core: Core, scope: Scope | str, key: str, as_of: object) -> Program[
     """Return why a key holds what it does at a point."""
     at = yield from core.state.at(as_of)
     derivations = Derivations(core.engine, core.lineage, codec.decode_value, codec.canonical)
-    walking = walker(core, until=at.position, kinds=STRONG)
+    walking = yield from walker(core, until=at.position, kinds=STRONG)
     place = (stream_of(scope), normalise_key(key))
     return (yield from why(core.state, derivations, walking, place, at=at, decode=codec.decode_value))
 
@@ -308,7 +310,7 @@ def explain(core: Core, scope: Scope | str, key: str, as_of: object) -> Program[
 def led_to(core: Core, event: EventLike) -> Program[Impact]:
     """Return what an event led to."""
     start = yield from event_row(core, event)
-    walking = walker(core, kinds=STRONG)
+    walking = yield from walker(core, kinds=STRONG)
     yield from walking.foresee(start, "effects")
     return (yield from impact(walking, start, codec.decode_value))
 

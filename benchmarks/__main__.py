@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backstory.measuring.machine import machine, versions
-from benchmarks import appending, hooks, postgres, processes, reading, report, room, whole
+from benchmarks import appending, causes, hooks, postgres, processes, reading, report, room, whole
 from benchmarks.contest import Result, Run, Size
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -24,9 +24,11 @@ ROWS: Final[dict[int, tuple[Callable[[Run], Result], ...]]] = {
     4: (appending.batches, postgres.batches),
     5: (reading.single_keys,),
     6: (whole.whole_state,),
+    7: (causes.questions,),
     8: (hooks.seen_by_callers, hooks.pipeline, hooks.parts),
     10: (processes.starting,),
     11: (room.on_disk,),
+    12: (causes.forks,),
 }
 DISTRIBUTIONS: Final = (
     "backstory",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import backstory
 from backstory.measuring import writing
+from backstory.measuring.workload import KEYS_A_SCOPE
 from benchmarks.contest import Run
 
 
@@ -14,7 +15,7 @@ def filled(run: Run, events: int) -> Path:
     path = run.folder / f"filled-{events}.db"
     if not path.exists():
         with backstory.open(f"sqlite:///{path}") as store:
-            burst = writing.fill(store, events=events, keys=events // 10)
+            burst = writing.fill(store, events=events, keys=max(events // 10, KEYS_A_SCOPE))
             report = store.verify(since=max(0, events - 10_000))
         if not report.ok:
             msg = f"the store that was filled is not in order: {report}"
