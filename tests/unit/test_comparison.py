@@ -287,6 +287,12 @@ def test_only_the_lists_named_lose_their_order() -> None:
     assert 1 == len(compare([1, 1, 2], [2, 1, 2], unordered=[""]).differences)
 
 
+def test_elements_are_equal_whatever_the_order_of_lists_without_order_inside() -> None:
+    found = compare([{"tags": [1, 2]}], [{"tags": [3, 4]}, {"tags": [2, 1]}], unordered=["[*].tags"])
+
+    assert [("[0]", "added", "minor")] == told(found)
+
+
 def test_alike_elements_without_order_are_compared_with_each_other() -> None:
     one = [{"id": number, "name": f"n{number}", "price": 10} for number in range(60)]
     other = [{**each, "price": 20} for each in reversed(one)]
@@ -366,10 +372,26 @@ def test_what_many_have_does_not_tell_who_belongs_together() -> None:
     one = [{"id": number, "kind": "item", "price": 10} for number in range(40)]
     other = [{**each, "price": 20} for each in one]
 
-    found = compare([*one, {"id": "old", "kind": "item", "price": 5}], other)
-
     changed = [(f"[{number}].price", "changed", "major") for number in range(40)]
-    assert [*changed, ("[40]", "removed", "major")] == told(found)
+    for name in ("old", "older", "oldest", "very old"):
+        found = compare([*one, {"id": name, "kind": "item", "price": 5}], other)
+        assert [*changed, ("[40]", "removed", "major")] == told(found)
+
+
+def test_who_has_the_most_that_nobody_else_has_belongs_together() -> None:
+    one = [{"id": number, "code": -number, "name": f"n{number}", "price": 10} for number in range(40)]
+    other = [{"id": "new", "code": "new", "name": "n39", "price": 20}, *({**each, "price": 20} for each in one)]
+    other[-1]["name"] = "n0"
+
+    for name in ("new", "newer", "newest", "very new"):
+        other[0]["id"] = name
+        found = compare(one, other, unordered=[""])
+        assert ("[39].name", "changed", "major") in told(found)
+        assert ("[0]", "added", "minor") in told(found)
+
+
+def test_elements_of_one_side_only_do_not_count_against_the_cells() -> None:
+    assert 2 == len(common_subsequence([5, 0, 1, 1, 0, 6], [8, 1, 0, 0, 1, 9], exact_cells=16))
 
 
 def test_common_ends_are_matched_however_long_the_lists() -> None:
