@@ -15,7 +15,7 @@ from backstory.infrastructure.group import AsyncGroupCommit, GroupCommit
 T = TypeVar("T")
 #: Whether what runs here is a replay of something recorded, which changes nothing.
 replaying: ContextVar[bool] = ContextVar("backstory_replaying", default=False)
-IN_A_REPLAY: Final = "a write inside a replay, which changes nothing,"
+IN_A_REPLAY: Final = "write inside a replay"
 
 
 class Runner:

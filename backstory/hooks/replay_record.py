@@ -101,9 +101,8 @@ class Recording:
         """Return the recorded answer, or raise the recorded error; nothing is called."""
         asked: dict[str, Any] = {"kind": "call", "fn": name, "args": list(args)}
         step = self._next({**asked, "named": named} if named else asked)
-        if _is_async(fn):
-            return self._later(step, fn)
-        return self._answered(step, fn)
+        # A sync hook gets what an async function answers at once, and needs no loop for it.
+        return self._later(step, fn) if self._asynchronous and _is_async(fn) else self._answered(step, fn)
 
     def read(self, scope: Scope, key: str) -> Any:
         """Return the recorded value and its position."""
@@ -119,7 +118,7 @@ class Recording:
         return step.get("value")
 
     async def _later(self, step: Mapping[str, Any], fn: object) -> Any:
-        if self._asynchronous and "value" not in step and "error" not in step:
+        if "value" not in step and "error" not in step:
             # It had not answered when the run ended, or was cancelled: nor does it now.
             await asyncio.get_running_loop().create_future()
         return self._answered(step, fn)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from tests.support.hook_runs import cut_off
@@ -21,8 +22,7 @@ class CutOff:
         self.runs += 1
         if not self.armed:
             return self._hook(context)
-        with cut_off():
-            return self._hook(context)
+        return _watched(lambda: self._hook(context))
 
 
 class CutOffLater(CutOff):
@@ -33,23 +33,35 @@ class CutOffLater(CutOff):
         return await (_Watched(self._hook(context)) if self.armed else self._hook(context))
 
 
+def _watched(work: Callable[[], Any]) -> Any:
+    """Return or raise what the work does; raise that something was taken, before what it raises itself."""
+    value: Any = None
+    raised: BaseException | None = None
+    with cut_off():
+        try:
+            value = work()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            raised = error
+    if raised is not None:
+        raise raised
+    return value
+
+
 class _Watched:
     def __init__(self, coroutine: Any) -> None:
         self._coroutine = coroutine
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        sent: Callable[[], Any] = lambda: self._coroutine.send(None)
+        go_on: Callable[[], Any] = partial(self._coroutine.send, None)
         while True:
             try:
-                with cut_off():
-                    waits = sent()
+                waits = _watched(go_on)
             except StopIteration as end:
                 return end.value
             try:
-                answer = yield waits
-                sent = lambda answer=answer: self._coroutine.send(answer)
+                go_on = partial(self._coroutine.send, (yield waits))
             except BaseException as error:  # noqa: BLE001 - it is the hook's to see
-                sent = lambda error=error: self._coroutine.throw(error)
+                go_on = partial(self._coroutine.throw, error)
 
 
 def cut(hook: Any) -> CutOff:
