@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 from backstory.cli.output import Output
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[int, int | None], None]
 
 
 @contextmanager
 def progress_bar(out: Output, what: str) -> Iterator[Progress | None]:
-    """Give a function that is called with (done, in all), or None where nobody would see it."""
+    """Give a function that is called with (done, in all), or None where nobody would see it; all may be unknown."""
     if not out.progress:
         yield None
         return

@@ -58,11 +58,17 @@ def test_every_command_has_its_json_documented() -> None:
         assert re.search(rf"`{name}`|^## .*\b{name}\b|^\$ backstory .*\b{name}\b", text, re.MULTILINE), name
 
 
+def shell(command: str) -> bytes:
+    return subprocess.run(["/bin/sh", "-c", command], capture_output=True, check=True).stdout
+
+
 def test_the_examples_of_the_json_contract_give_what_they_show(cli: Any) -> None:
     def run(command: str) -> str:
-        if not command.startswith("backstory "):
-            return subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout
-        answer = cli(*shlex.split(command)[1:])
+        said, pipe, typed = command.rpartition(" | backstory ")
+        stdin = shell(said) if pipe else b""
+        if not pipe and not command.startswith("backstory "):
+            return shell(command).decode()
+        answer = cli(*shlex.split(typed if pipe else command.removeprefix("backstory ")), stdin=stdin)
         printed: str = answer.out + answer.error
         return printed.rstrip("\n")
 
