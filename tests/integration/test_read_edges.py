@@ -410,9 +410,11 @@ def test_nothing_shares_what_a_copy_alone_rests_on(store: Any) -> None:
         tx.items(OTHER)
         copies = [tx.copy(SCOPE, "agent:z", keys=A), tx.copy("agent:z", "agent:q", keys="own")]
         event = tx.set("agent:z", "k", 1)
+        copies.append(tx.copy("agent:z", "agent:r", keys="own"))
 
     seen = set(range(6, 6 + 2 * FEW))
-    assert [1, 1] == copies
+    assert [1, 1, 1] == copies
+    assert event.event_id == list(store.log())[-1].reads_with
     assert seen == {read for read, effect in said_by(store) if effect == event.position}
     assert {1, own.position} == {read for read, _ in said_by(store)} - seen
     assert healthy(store)
@@ -555,3 +557,11 @@ def test_every_write_that_rests_on_a_read_is_found_from_it_and_no_other(store_ur
         assert ids[2:] == [event.event_id for event in store.what_if(replace={extra: 2}).stale]
         assert ids[1:] == [event.event_id for event in store.what_if(without=[writes[0]], replace={1: 99}).stale]
         assert [] == list(store.what_if(without=[writes[0]]).stale)
+
+        effect = store.append(SCOPE, [Event("a.b")], cause=writes[0])[0]
+        graph = store.causality(event=extra, direction="effects")
+        assert {extra.event_id, *ids[2:]} == set(graph)
+        start = next(iter(store.log()))
+        graph = store.causality(event=start, direction="effects")
+        assert set(ids) == set(graph.successors(start.event_id))
+        assert [effect.event_id] == list(graph.successors(ids[0]))
