@@ -46,14 +46,24 @@ from backstory.store import StateStore, StateView, Subscription
 from backstory.verification import Problem, VerificationReport
 
 if TYPE_CHECKING:
+    from backstory.async_stepping import AsyncReplaySession
+    from backstory.counterfactuals import Counterfactual
     from backstory.domain.breaker import Breaker
     from backstory.domain.hooks import HookResult
     from backstory.hooks.handle import HookHandle
     from backstory.hooks.history import HookExecution, HookRegistration
     from backstory.hooks.registry import HookInfo
+    from backstory.hooks.replaying import Divergence, ReplayReport, ReplayResult
     from backstory.hooks.retention import Retention, RetentionReport
     from backstory.hooks.run_context import HookContext
     from backstory.hooks.statistics import HookStats
+    from backstory.replay.breakpoints import Breakpoint
+    from backstory.replay.comparison import Comparison, ValueDifference
+    from backstory.replay.explanation import Explanation, Impact
+    from backstory.replay.timeline import Timeline, TimelineEntry, TimelineStats
+    from backstory.schedules import At, Cron, Every, Once, Schedule
+    from backstory.stepping import ReplaySession
+    from backstory.tracing import derive
 
 __all__ = [
     "ANY",
@@ -61,21 +71,30 @@ __all__ = [
     "EXISTS",
     "MISSING",
     "AccessDeniedError",
+    "AsyncReplaySession",
     "AsyncStateStore",
     "AsyncStateView",
     "AsyncSubscription",
     "AsyncTransaction",
+    "At",
     "BackstoryError",
     "BackupError",
     "Branch",
     "Breaker",
+    "Breakpoint",
     "Change",
+    "Comparison",
     "ConfigError",
     "ConflictError",
+    "Counterfactual",
+    "Cron",
     "Difference",
+    "Divergence",
     "EncryptionError",
     "ErasedError",
     "Event",
+    "Every",
+    "Explanation",
     "HookCancelledError",
     "HookContext",
     "HookError",
@@ -85,6 +104,7 @@ __all__ = [
     "HookRegistration",
     "HookResult",
     "HookStats",
+    "Impact",
     "ImportProblem",
     "ImportReport",
     "IntegrityError",
@@ -95,12 +115,17 @@ __all__ = [
     "Metrics",
     "MigrationError",
     "NotFoundError",
+    "Once",
     "Problem",
     "ReadOnlyError",
     "RecordedEvent",
     "Recovery",
+    "ReplayReport",
+    "ReplayResult",
+    "ReplaySession",
     "Retention",
     "RetentionReport",
+    "Schedule",
     "SchemaError",
     "Scope",
     "StateStore",
@@ -109,19 +134,34 @@ __all__ = [
     "StoreUnavailableError",
     "StoreVersionError",
     "Subscription",
+    "Timeline",
+    "TimelineEntry",
+    "TimelineStats",
     "Transaction",
+    "ValueDifference",
     "ValueTooLargeError",
     "VerificationReport",
     "WriteContext",
     "carried",
     "context",
+    "derive",
     "open",
     "open_async",
 ]
 
-#: Where the names of hooks are: imported when one is first asked for, for most programs need none.
+#: Where the names of hooks and of questions to the past are: imported when one is first asked for, for most programs
+#: need none.
 _LATER: Final = {
+    "AsyncReplaySession": "backstory.async_stepping",
+    "At": "backstory.schedules",
     "Breaker": "backstory.domain.breaker",
+    "Breakpoint": "backstory.replay.breakpoints",
+    "Comparison": "backstory.replay.comparison",
+    "Counterfactual": "backstory.counterfactuals",
+    "Cron": "backstory.schedules",
+    "Divergence": "backstory.hooks.replaying",
+    "Every": "backstory.schedules",
+    "Explanation": "backstory.replay.explanation",
     "HookContext": "backstory.hooks.run_context",
     "HookExecution": "backstory.hooks.history",
     "HookHandle": "backstory.hooks.handle",
@@ -129,8 +169,19 @@ _LATER: Final = {
     "HookRegistration": "backstory.hooks.history",
     "HookResult": "backstory.domain.hooks",
     "HookStats": "backstory.hooks.statistics",
+    "Impact": "backstory.replay.explanation",
+    "Once": "backstory.schedules",
+    "ReplayReport": "backstory.hooks.replaying",
+    "ReplayResult": "backstory.hooks.replaying",
+    "ReplaySession": "backstory.stepping",
     "Retention": "backstory.hooks.retention",
     "RetentionReport": "backstory.hooks.retention",
+    "Schedule": "backstory.schedules",
+    "Timeline": "backstory.replay.timeline",
+    "TimelineEntry": "backstory.replay.timeline",
+    "TimelineStats": "backstory.replay.timeline",
+    "ValueDifference": "backstory.replay.comparison",
+    "derive": "backstory.tracing",
 }
 
 

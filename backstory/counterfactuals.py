@@ -11,17 +11,18 @@ from backstory.domain.commits import Draft
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
 from backstory.domain.errors import InvalidValueError
-from backstory.domain.events import MISSING, Difference, Event, RecordedEvent
+from backstory.domain.events import MISSING, Difference, Event, RecordedEvent, StoredEvent
 from backstory.domain.keys import normalise_key
 from backstory.domain.ports import Program
 from backstory.domain.scopes import Scope
-from backstory.domain.sequencer import STATE_SET
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
 from backstory.infrastructure import codec
 from backstory.operations import stream_of
 from backstory.replay.what_if import Change, Insertion, Outcome, WhatIf
 from backstory.tracing import EventLike, event_row
 
 Inserted = tuple[Any, Scope | str, "Event | tuple[Any, ...]"]
+_REMOVALS: Final = frozenset({STATE_DELETED, STATE_EXPIRED, SCOPE_CLEARED})
 _INSERT: Final = (
     'Give (point, scope, ("set", key, value)), (point, scope, ("delete", key)) or (point, scope, Event(...)).'
 )
@@ -109,23 +110,35 @@ def _many(given: Any) -> list[Any]:
 
 
 def _values(core: Core, replace: Mapping[EventLike, Any]) -> Program[dict[int, Any]]:
-    """Return the other values of writes; an event of another kind may have other data, which nothing follows from."""
+    """Return the other values of writes; an event of a caller's may have other data, which nothing follows from."""
     found: dict[int, Any] = {}
     for event, other in replace.items():
         row = yield from event_row(core, event)
-        value = other
-        if isinstance(other, Event):
-            if row.type == STATE_SET and (other.type != STATE_SET or not isinstance(other.data, Mapping)):
-                raise InvalidValueError(
-                    "replace",
-                    rule=f"event {row.position} writes a value, {other.type} does not",
-                    hint="Give the other value, or leave the event out and insert another.",
-                )
-            value = other.data.get("value") if row.type == STATE_SET else other.data
-        codec.encode_value(value)
+        if row.type in _REMOVALS:
+            raise InvalidValueError(
+                "replace",
+                rule=f"event {row.position} writes no value",
+                hint="Leave it out with `without`, and insert what is to be there.",
+            )
+        value = _other_value(row, other) if isinstance(other, Event) else other
+        encoded = core.decisions.encode(value, scope=row.stream, key=row.key)
         if row.type == STATE_SET:
-            found[row.position] = value
+            found[row.position] = codec.decode_value(encoded)
     return found
+
+
+def _other_value(row: StoredEvent, other: Event) -> Any:
+    """Return the value that another event writes in an event's place."""
+    if row.type != STATE_SET:
+        return other.data
+    same = other.type == STATE_SET and (other.key is None or normalise_key(other.key) == row.key)
+    if not same or not isinstance(other.data, Mapping) or "value" not in other.data:
+        raise InvalidValueError(
+            "replace",
+            rule=f"event {row.position} writes a value to {row.key}, the other event does not",
+            hint="Give the other value, or leave the event out and insert another.",
+        )
+    return other.data["value"]
 
 
 def _insertion(core: Core, given: Any) -> Program[Insertion | None]:

@@ -13,6 +13,7 @@ from backstory.core import PAGE, Core, Filter
 from backstory.counterfactuals import what_if
 from backstory.domain.errors import InvalidValueError
 from backstory.domain.events import MISSING, Difference, RecordedEvent
+from backstory.domain.keys import normalise_key
 from backstory.domain.scopes import Scope, as_scope
 from backstory.operations import stream_of
 from backstory.projections.points import Point
@@ -75,7 +76,12 @@ class ReplaySession:
         return self._buffer.popleft() if self._buffer else None
 
     def step(self, count: int = 1) -> RecordedEvent | None:
-        """Step over so many events; return the last of them, or None at the end."""
+        """Step over so many events; return the last of them, or None at the end.
+
+        Raises `InvalidValueError` for less than one.
+        """
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise InvalidValueError("count", rule=f"is {count!r}", hint="Give 1 or more.")
         found: RecordedEvent | None = None
         for _ in range(count):
             found = self._next()
@@ -97,9 +103,13 @@ class ReplaySession:
                     return Stop(event, each)
 
     def state(self, scope: Scope | str) -> dict[str, Any]:
-        """Return what a scope holds after the event that was stepped over last, as the session has it."""
-        position = self.position
-        held = self._runner.run(self._core.operations.items(scope, "", position))
+        """Return what a scope holds after the event that was stepped over last, as the session has it.
+
+        Hooks are not asked.
+        """
+        reader = self._core.state
+        heads = self._runner.run(reader.heads(stream_of(scope), "", self.position))
+        held = {key: reader.value(head) for key, head in heads}
         for difference in self._differences():
             if difference.scope == as_scope(scope):
                 if difference.after is MISSING:
@@ -110,10 +120,11 @@ class ReplaySession:
 
     def value(self, scope: Scope | str, key: str) -> Any:
         """Return what a key holds there, or `MISSING`."""
+        place = (stream_of(scope), normalise_key(key))
         for difference in self._differences():
-            if difference.scope == as_scope(scope) and difference.key == key:
+            if (str(difference.scope), difference.key) == place:
                 return difference.after
-        return self._runner.run(self._core.operations.get(scope, key, MISSING, self.position, None))
+        return self._runner.run(self._core.state.get(*place, self.position))
 
     def _differences(self) -> list[Difference]:
         if not self._changes:
@@ -124,9 +135,15 @@ class ReplaySession:
         return (self._runner.run(question)).diff
 
     def modify(self, scope: Scope | str, key: str, value: Any) -> None:
-        """Have a key hold another value from here on, in this session; `MISSING`: none."""
-        stream_of(scope)
-        what = ("delete", key) if value is MISSING else ("set", key, value)
+        """Have a key hold another value from here on, in this session; `MISSING`: none.
+
+        Raises `InvalidScopeError`, `InvalidKeyError`, `InvalidValueError` and `ValueTooLargeError`.
+        """
+        name = normalise_key(key)
+        what: tuple[Any, ...] = ("delete", name)
+        if value is not MISSING:
+            decisions = self._core.decisions
+            what = ("set", name, decisions.decoded(decisions.encode(value, scope=stream_of(scope), key=name)))
         self._changes.append((self.position, as_scope(scope), what))
 
     def __repr__(self) -> str:

@@ -178,7 +178,7 @@ class Walker:
         rows = list(rows)
         edges: list[Edge] = []
         named = yield from self._named(cause for row in rows for cause in split_causes(row.causes))
-        reads = yield from self._all_reads(rows)
+        reads = yield from self.reads(rows)
         read = yield from self.at(at for each in reads.values() for at in each)
         for row in rows:
             causes = (named[cause] for cause in split_causes(row.causes) if cause in named)
@@ -188,7 +188,7 @@ class Walker:
             edges += yield from self._links(rows)
         return self._wanted(edges)
 
-    def _all_reads(self, rows: list[StoredEvent]) -> Program[dict[bytes, frozenset[int]]]:
+    def reads(self, rows: Iterable[StoredEvent]) -> Program[dict[bytes, frozenset[int]]]:
         """Return what events have read, by their ids: what they share with an earlier one too."""
         chain: dict[bytes, StoredEvent] = {}
         todo = {row.event_id: row for row in rows}

@@ -13,6 +13,7 @@ from backstory.domain.events import RecordedEvent
 from backstory.domain.hooks import HOOK_EXECUTED, HOOK_FAILED, hook_point
 from backstory.domain.keys import match_keys, normalise_key
 from backstory.domain.scopes import Scope, as_scope
+from backstory.projections.history import differs
 
 Kind = Literal["hook", "point", "event", "time", "error", "state", "count"]
 _RUNS: Final = frozenset({HOOK_EXECUTED, HOOK_FAILED})
@@ -88,7 +89,7 @@ class Breakpoint:
             return event.type in _RUNS and match_keys(what, event.data[self.kind])
         if self.kind == "state":
             condition = what[2]
-            return bool(condition(value)) if callable(condition) else value == condition
+            return bool(condition(value)) if callable(condition) else not differs(value, condition)
         if self.kind == "event":
             return self._is(event)
         holds: dict[str, Callable[[], Any]] = {

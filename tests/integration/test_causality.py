@@ -69,12 +69,13 @@ def questioned(  # noqa: PLR0917 - what is drawn
         head = store.position()
         low, high = sorted((since % (head + 1), until % (head + 1)))
         correlation = log[which % len(log)].correlation_id
-        for bounds in (
+        questions: list[dict[str, Any]] = [
             {},
             {"since": low, "until": high},
             {"correlation_id": correlation},
             {"correlation_id": correlation, "since": low},
-        ):
+        ]
+        for bounds in questions:
             shown, edges = told(log, bounds.get("until", head), bounds.get("since", 0), bounds.get("correlation_id"))
             assert (shown, {edge[:2] for edge in edges}) == drawn(store.causality(**bounds))
             for event in log:

@@ -65,9 +65,7 @@ def fits(event: RecordedEvent, asked: dict[str, Any]) -> bool:
         and asked.get("key", event.key) == event.key
         and asked.get("actor", event.actor) == event.actor
         and asked.get("correlation_id", event.correlation_id) == event.correlation_id
-        and (
-            types is None or any(_matches(event.type, each) for each in ([types] if isinstance(types, str) else types))
-        )
+        and (many is None or any(_matches(event.type, each) for each in many))
         and set(asked.get("tags", ())) <= set(event.tags)
         and ("artifact" not in asked or asked["artifact"] in event.metadata.get("artifacts", ()))
     )
@@ -182,7 +180,7 @@ def counted(history: History, steps: list[tuple[int, Op]], asked: dict[str, Any]
 
 def longest(edges: set[tuple[int, int]], nodes: list[int]) -> set[tuple[int, ...]]:
     """Return all longest chains."""
-    chains = {(at,) for at in nodes}
+    chains: set[tuple[int, ...]] = {(at,) for at in nodes}
     while True:
         longer = {(*chain, effect) for chain in chains for cause, effect in edges if chain[-1] == cause}
         if not longer:
