@@ -8,9 +8,11 @@ import functools
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 import backstory
 from backstory import HookCancelledError, HookError, InvalidValueError, ReadOnlyError
@@ -22,6 +24,7 @@ from tests.support.hook_runs import OutsideError
 from tests.support.hooked import FACES, opened, runs
 from tests.support.recorded_runs import Run, record
 from tests.support.replays import cut
+from tests.unit.test_builtin_hooks_replay import CASES, USAGE
 
 CARD = "4111 1111 1111 1111"
 
@@ -868,3 +871,43 @@ def test_what_is_written_meanwhile_is_no_part_of_a_replay(store: Any) -> None:
     assert 4 == store.replay.hooks(progress=progress).succeeded
     assert 8 == store.replay.hooks().succeeded
     assert store.verify().ok
+
+
+# The built-in hooks
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Lines of structlog go nowhere."""
+    structlog.configure(processors=[structlog.testing.LogCapture()])
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("label", sorted(CASES.keys() - {"RateLimit that waits"}))  # a minute, when it is recorded
+def test_runs_of_built_in_hooks_are_replayed_from_their_records(memory: Any, label: str, tmp_path: Path) -> None:
+    hook = CASES[label].make(tmp_path)
+    watched = cut(hook)
+    for point in hook.points:
+        memory.hooks.register(point, watched, name=hook.name)
+    for key, value in (("k1", 1), ("k1", 2), ("plan", USAGE), ("password", "hunter2"), ("k1", "text" * 9)):
+        with contextlib.suppress(HookError, HookCancelledError):
+            memory.set("agent:a", key, value)
+        with contextlib.suppress(HookError, HookCancelledError):
+            memory.get("agent:a", key, None)
+    with contextlib.suppress(HookError, HookCancelledError):
+        memory.delete("agent:a", "k1")
+        memory.clear("agent:a")
+    for state in ({"a": 1}, {"a": 2}, {}):
+        memory.hooks.fire("before_agent_save", {"agent_id": "a1", "state": state})
+    memory.hooks.flush()
+    recorded = runs(memory)
+    assert recorded
+    watched.armed = True
+    for event, result in zip(recorded, replayed(memory, stop_on_error=False), strict=True):
+        if result.redacted and not result.comparison.identical:
+            continue  # it looked at what its record must not hold, and says so
+        assert (None, None) == (result.error, result.divergence), event.data
+        assert of_record(event) == outcome(result.result)
+        assert result.comparison.identical
