@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 import backstory
 from backstory.domain.hooks import HookResult
+from tests.acceptance.test_cli_streams import on_terminal
 from tests.support.recorded_runs import Run, record
 
 VALIDATION = """
@@ -331,3 +334,34 @@ def _problems(answer: Any) -> list[str]:
 def test_closed_standard_input_is_misuse(events: Any) -> None:
     answer = events.json("replay", "--interactive", stdin=None)
     assert (2, "UsageError") == (answer.code, answer.problem["error"])
+
+
+# On a terminal
+
+
+def test_who_sits_at_a_terminal_is_asked_and_sees_colours(process: Any, events: Any) -> None:  # noqa: ARG001 - its store
+    ours, theirs = pty.openpty()
+    terminal = {**os.environ, "TERM": "xterm-256color"}
+    run = process.start("replay", "--interactive", stdin=theirs, stdout=theirs, stderr=theirs, env=terminal)
+    os.close(theirs)
+    try:
+        _read_until(ours, "0> ")
+        os.write(ours, b"step 2\n")
+        assert "\x1b[" in _read_until(ours, "2> ")
+        os.write(ours, b"\x04")  # what Ctrl-D types: the end
+        assert 0 == run.wait(timeout=60)
+    finally:
+        os.close(ours)
+
+
+def _read_until(terminal: int, end: str) -> str:
+    text = ""
+    while not text.endswith(end):
+        text += os.read(terminal, 1000).decode()
+    return text
+
+
+def test_a_replay_shows_its_progress_on_a_terminal_only(process: Any, checked: Any, folder: Path) -> None:  # noqa: ARG001 - its store
+    code, output = on_terminal(process, "replay")
+    assert (0, True, True) == (code, "replay" in output, "2/2" in output)
+    assert "2/2" not in checked.ok("replay").out
