@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from backstory.context import author_of
@@ -18,7 +19,7 @@ from backstory.domain.scopes import Scope
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
 from backstory.infrastructure import codec
 from backstory.operations import stream_of
-from backstory.replay.what_if import Change, Insertion, Outcome, WhatIf
+from backstory.replay.what_if import Change, Insertion, Outcome, Redone, WhatIf
 from backstory.tracing import EventLike, event_row
 
 Inserted = tuple[Any, Scope | str, "Event | tuple[Any, ...]"]
@@ -34,7 +35,8 @@ class Counterfactual:
     `diff` lists the keys that would hold something else now: `before` is what happened, `after` what would have.
     `vanished` are the events that would not have happened, `recomputed` those with another value, `stale` those that
     stay although they had read something that would have been different (or lost a cause), `assumed` the runs of
-    hooks that are kept as recorded though their input would have been another. All in log order, without the
+    hooks that are kept as recorded though their input would have been another: the hook is not registered, asks for
+    what is not recorded, or stands behind the write. All in log order, without the
     events that the question itself left out.
     """
 
@@ -97,11 +99,18 @@ def what_if(
         canonical=codec.canonical,
         reads_of=codec.reads_of,
         shared_of=codec.shared_reads_of,
+        redo=partial(_redo, core),
     )
     ordered = sorted(insertions, key=lambda insertion: insertion.after)
     change = Change(frozenset(left_out), values, tuple(ordered), cascade)
     outcome = yield from work.run(change)
     return Counterfactual(outcome, change.without, keep)
+
+
+def _redo(core: Core, row: StoredEvent, runs: Sequence[StoredEvent], before: Any, value: Any) -> Program[Redone]:
+    from backstory.redoing import redoing  # noqa: PLC0415 - only where hooks have run
+
+    return (yield from redoing(core)(row, runs, before, value))
 
 
 def _many(given: Any) -> list[Any]:

@@ -256,9 +256,10 @@ def timeline(
     places = ordered(found, order, depths)[:limit]  # type: ignore[arg-type]
     shown = [whole.events[at] for at in places]
     web = yield from walking.among(shown)
-    for edge in (yield from walking.effects(shown)):
+    led = yield from walking.effects(shown)
+    whole.events.update((yield from walking.at({edge.effect for edge in led})))
+    for edge in led:
         whole.add(edge)
-        whole.events.update((yield from walking.at([edge.effect])))
     title = _title(correlation_id, home, key, actor)
     return Timeline(web, codec.decode_value, title=title, order=places, whole=whole, depths=depths)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import backstory
 from backstory import MISSING, Event, InvalidValueError, NotFoundError
+from backstory.domain.hooks import HookResult
 from backstory.infrastructure import codec
 from backstory.testing.clock import ManualClock
 from tests.support.brute import brute_force
@@ -315,6 +316,81 @@ def test_runs_of_hooks_behind_a_write_are_assumed_too(store: Any) -> None:
     store.increment(S, K)
     store.hooks.flush()
     assert ["behind"] == [event.data["hook"] for event in store.what_if(replace={first: 5}).assumed]
+
+
+def clamp(context: Any) -> Any:
+    """Let no number above ten through, and no text at all."""
+    if isinstance(context.after, str):
+        return HookResult.cancel("no text")
+    return HookResult.modified(10) if isinstance(context.after, int) and context.after > 10 else None
+
+
+def test_hooks_that_are_registered_run_again_on_what_would_have_been(store: Any) -> None:
+    first = store.set(S, K, 1)
+    handle = store.hooks.register("before_state_write", clamp, name="clamp")
+    store.increment(S, K, 8)
+    store.increment(S, K, 8)
+    store.copy(S, T)
+    assert 10 == store.get(T, K)
+    outcome = store.what_if(replace={first: 5})
+    assert ([], []) == (outcome.diff, outcome.assumed)
+    assert [10] == [event.data["value"] + 1 for event in outcome.recomputed]
+    outcome = store.what_if(replace={first: -10})
+    assert [(S, 6), (T, 6)] == [(str(each.scope), each.after) for each in outcome.diff]
+    assert [] == outcome.assumed
+    store.hooks.unregister(handle)
+    outcome = store.what_if(replace={first: -10})
+    assert [] == outcome.diff
+    assert ["clamp"] * 2 == [event.data["hook"] for event in outcome.assumed]
+
+
+def test_a_hook_that_would_have_stopped_a_write_stops_it(store: Any) -> None:
+    first = store.set(S, K, 1)
+    store.hooks.register("before_state_write", clamp, name="clamp")
+    store.copy(S, T)
+    outcome = store.what_if(replace={first: "text"})
+    assert ["copy"] == [event.data["op"] for event in outcome.vanished]
+    assert [(S, "text"), (T, MISSING)] == [(str(each.scope), each.after) for each in outcome.diff]
+
+
+def test_a_hook_that_asks_for_what_is_not_recorded_is_assumed(store: Any) -> None:
+    def curious(context: Any) -> Any:
+        return HookResult.modified(context.random()) if context.before == 7 else None
+
+    first = store.set(S, K, 1)
+    store.hooks.register("before_state_write", curious, name="curious")
+    store.set(S, K, 2)
+    outcome = store.what_if(replace={first: 7})
+    assert ([], ["curious"]) == (outcome.diff, [event.data["hook"] for event in outcome.assumed])
+
+
+def test_what_hooks_took_from_outside_is_as_it_was(store: Any) -> None:
+    first = store.set(S, K, 1)
+
+    def dated(context: Any) -> Any:
+        return HookResult.modified([context.random(), context.before])
+
+    store.hooks.register("before_state_write", dated, name="dated")
+    store.set(S, K, 2)
+    number = store.get(S, K)[0]
+    outcome = store.what_if(replace={first: 7})
+    assert [[number, 7]] == [each.after for each in outcome.diff]
+    assert ([], 1) == (outcome.assumed, len(outcome.recomputed))
+
+
+def test_hooks_that_run_again_change_nothing_in_the_store(store: Any) -> None:
+    first = store.set(S, K, 1)
+    calls: list[int] = []
+
+    def writing(context: Any) -> Any:
+        calls.append(context.before)
+        return HookResult.modified(context.after + context.before)
+
+    store.hooks.register("before_state_write", writing, name="writing")
+    store.set(S, K, 2)
+    head = store.position()
+    assert 9 == store.what_if(replace={first: 7}).diff[0].after
+    assert ([1, 7], head) == (calls, store.position())
 
 
 def test_only_what_follows_from_the_change_is_read(sqlite_url: str) -> None:
