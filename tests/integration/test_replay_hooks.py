@@ -642,23 +642,42 @@ def test_a_run_whose_time_was_up_is_replayed_to_where_it_stood(memory: Any) -> N
         await context.call(slow_later)
         gone.append(context.now())
 
-    def spins(context: Any) -> None:
+    def sleeps(context: Any) -> None:
         context.now()
-        while True:
-            try:
-                context.now()
-            except HookError:
-                return
+        if not armed:
+            time.sleep(0.2)
+        gone.append(context.now())
 
-    for each in (hook, later, spins):
+    armed: list[bool] = []
+    for each in (hook, later, sleeps):
         memory.hooks.register("before_state_write", each, name=each.__name__, timeout_s=0.05)
     memory.set("agent:a", "k", 1)
+    armed.append(True)
     results = replayed(memory, stop_on_error=False)
     assert [None] * 3 == [each.divergence for each in results]
     assert [None] * 3 == [each.error for each in results]
     assert [True] * 3 == [each.comparison.identical for each in results]
     assert ["hook.failed"] * 3 == [each.execution.type for each in results]
     assert [] == gone
+
+
+def test_a_call_that_a_hook_gave_up_waiting_for_does_not_answer_in_a_replay_either(memory: Any) -> None:
+    async def slow() -> str:
+        await asyncio.sleep(60)
+        return "late"
+
+    async def hook(context: Any) -> HookResult:
+        try:
+            found = await asyncio.wait_for(context.call(slow), 0.01)
+        except TimeoutError:
+            found = "given up"
+        return HookResult.modified([found, context.random()])
+
+    memory.hooks.register("before_state_write", hook, name="impatient")
+    memory.set("agent:a", "k", 1)
+    result = only(memory)
+    assert "given up" == result.result.value[0]
+    assert (True, True) == (result.ok, result.comparison.identical)
 
 
 def test_a_hook_that_hangs_in_its_replay_is_left_behind(memory: Any) -> None:
