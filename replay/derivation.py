@@ -114,10 +114,11 @@ class _Path:
         data = self._data[at]
         if data["op"] in COPIES or (data["op"] != INCREMENT and at):
             return False
-        amount: Any = data["by"] if data["op"] == INCREMENT else data["value"]
+        amount = data["by"] if data["op"] == INCREMENT else data["value"]
         if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
             return False
-        return bool(abs(amount) <= least)
+        size: Any = abs(amount)
+        return bool(size <= least)
 
     def _is_idle(self, at: int) -> bool:
         """Leave an event out if the value comes to the same without it; return whether it was left out."""

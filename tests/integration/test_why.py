@@ -220,6 +220,35 @@ def test_an_expired_value_is_gone_because_of_its_end(store_url: str) -> None:
         assert (7, [2]) == (store.why(S, K).value, places(store.why(S, K).events))
 
 
+def test_questions_read_as_much_as_they_answer_however_long_the_log_is(sqlite_url: str) -> None:
+    with backstory.open(sqlite_url) as store:
+        with store.transaction(correlation_id="one") as tx:
+            for number in range(4000):
+                tx.set(S, f"k{number}", number)
+            cause = tx.append(S, [Event("message.user")])[0]
+            tx.set(T, K, 1, cause=cause)
+            for number in range(4000):
+                tx.set(S, f"k{number}", number)
+        read = 0
+        engine = type(store._runner.engine)
+        recorded = engine._recorded  # type: ignore[attr-defined]
+
+        def counting(self: Any, *given: Any) -> Any:
+            nonlocal read
+            rows = yield from recorded(self, *given)
+            read += len(rows)
+            return rows
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine, "_recorded", counting)
+            assert [4001] == places(store.why(T, K).causes)
+            assert [4002] == places(store.impact(4001).events)
+            assert {4001, 4002} == {
+                each["event"].position for _, each in store.causality(event=4002, direction="both").nodes(data=True)
+            }
+        assert read < 1500
+
+
 def test_sentences_say_who_did_what_because_of_what(store: Any) -> None:
     asked = store.append(S, [Event("message.user", {"content": "hi"})])[0]
     store.set(S, K, 1, cause=asked, actor="ann")
