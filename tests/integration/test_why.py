@@ -114,6 +114,18 @@ def test_links_that_say_what_caused_what_lead_to_causes_as_well(engine: Engine) 
     engine.holds(explained, linked_histories, st.integers(0, 40), share=0.5)
 
 
+def explained_with_a_hook(history: History, steps: list[tuple[int, Op]], at: int) -> None:
+    def change(context: Any) -> Any:
+        return HookResult.modified(context.after + 3) if type(context.after) is int and context.after % 2 else None
+
+    history.store.hooks.register("before_state_write", change, name="change")
+    explained(history, steps, at)
+
+
+def test_values_that_hooks_changed_follow_from_what_was_written(engine: Engine) -> None:
+    engine.holds(explained_with_a_hook, histories, st.integers(0, 40), share=0.4)
+
+
 def led_to(history: History, steps: list[tuple[int, Op]]) -> None:
     history.do(steps)
     for store in history.branches:
