@@ -152,9 +152,7 @@ def _title(correlation_id: str | None, event: str | None) -> str:
 
 
 def _drawn(found: DiGraph[UUID], title: str, form: str) -> str:
-    """Return a graph in a form, with how far each event lies from a root, the longest way."""
-    from networkx import topological_sort
-
+    """Return a graph in a form."""
     from backstory.replay.picture import Picture, PictureEdge
     from backstory.replay.rendering import render
 
@@ -163,10 +161,22 @@ def _drawn(found: DiGraph[UUID], title: str, form: str) -> str:
     edges = [
         PictureEdge(cause, effect, said["kind"], said["strength"]) for cause, effect, said in found.edges(data=True)
     ]
-    depths: dict[UUID, int] = {}
-    for each in topological_sort(found):
-        depths[each] = max((depths[cause] + 1 for cause in found.predecessors(each)), default=0)
-    return render(Picture(title, events, edges, depths), form)
+    return render(Picture(title, events, edges, _depths(found)), form)
+
+
+def _depths(found: DiGraph[UUID]) -> dict[UUID, int]:
+    """Return how far each event lies from a root, the longest way: one is told when all its causes are."""
+    waiting = {each: len(list(found.predecessors(each))) for each in found}
+    ready = [each for each, count in waiting.items() if not count]
+    depths = dict.fromkeys(ready, 0)
+    while ready:
+        cause = ready.pop()
+        for effect in found.successors(cause):
+            depths[effect] = max(depths.get(effect, 0), depths[cause] + 1)
+            waiting[effect] -= 1
+            if not waiting[effect]:
+                ready.append(effect)
+    return depths
 
 
 @command(app, "link")

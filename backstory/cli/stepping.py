@@ -20,7 +20,6 @@ from backstory.cli.running import tell
 from backstory.cli.session import Session
 from backstory.domain.errors import BackstoryError, shown
 from backstory.domain.events import MISSING, RecordedEvent
-from backstory.domain.keys import normalise_key
 from backstory.projections.points import Point
 from backstory.replay.breakpoints import Breakpoint
 from backstory.stepping import ReplaySession
@@ -150,14 +149,14 @@ def _state(talk: Talk, words: list[str]) -> None:
 def _set(talk: Talk, words: list[str]) -> None:
     scope, key, value = words
     content = values.parsed(value)
-    talk.replay.modify(scope, normalise_key(key), content)
+    talk.replay.modify(scope, key, content)
     told = f"{field(key)} is {short(content)} from here"
     _print(talk, {"scope": scope, "key": key, "value": content}, told)
 
 
 def _unset(talk: Talk, words: list[str]) -> None:
     scope, key = words
-    talk.replay.modify(scope, normalise_key(key), MISSING)
+    talk.replay.modify(scope, key, MISSING)
     _print(talk, {"scope": scope, "key": key}, f"{field(key)} is absent from here")
 
 
