@@ -45,7 +45,8 @@ class Seen:
         cell = self.eye.cell(scope, key)
         value = cell.seen(self.eye.now_us)
         step: dict[str, Any] = {"kind": "read", "scope": scope, "key": key}
-        step |= {"position": cell.position} if cell.position else {}
+        # What the transaction itself wrote has no position yet.
+        step |= {"position": cell.position} if 0 < cell.position <= self.eye.begin else {}
         self.steps.append(step | ({} if value is MISSING else {"value": value}))
         return default if value is MISSING else value
 
