@@ -182,9 +182,7 @@ class NotFoundError(BackstoryError, LookupError):
         """Take the kind of thing (`what`, such as "branch") and the name that was asked for."""
         self.what = what
         self.name = name
-        super().__init__(
-            f"there is no {what} {shown(name)}", hint=hint or f"Check the name, or list what is there for a {what}."
-        )
+        super().__init__(f"there is no {what} {shown(name)}", hint=hint or "Check the name, or list what there is.")
 
 
 class HookCancelledError(BackstoryError):

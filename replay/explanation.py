@@ -126,7 +126,7 @@ class Impact(Told):
     def sentences(self) -> list[str]:
         """What happened because of it, in log order."""
         return [
-            f"{_capital(sentence(self.event))} led to {len(self.events)} events and {len(self.keys)} keys.",
+            f"{_capital(sentence(self.event))} led to {_many(self.events, 'event')} and {_many(self.keys, 'key')}.",
             *(f"{_capital(sentence(event))}." for event in self.events),
         ]
 
@@ -139,6 +139,10 @@ class Impact(Told):
 
     def __repr__(self) -> str:
         return f"<Impact of event {self.event.position}: {len(self.events)} events, {len(self.keys)} keys>"
+
+
+def _many(things: Sequence[object], what: str) -> str:
+    return f"{len(things)} {what}{'' if len(things) == 1 else 's'}"
 
 
 def _capital(text: str) -> str:

@@ -24,6 +24,19 @@ PAIRS: Final = (
     ("backstory/async_stepping.py", "backstory/stepping.py"),
     ("backstory/async_scheduler.py", "backstory/scheduler.py"),
 )
+NAMES: Final = (
+    "StateOperations",
+    "Transaction",
+    "StateView",
+    "Subscription",
+    "StateStore",
+    "Runner",
+    "Background",
+    "Hooks",
+    "Replay",
+    "ReplaySession",
+    "Scheduler",
+)
 WORDS: Final = (
     (r"await asyncio\.", "await asyncio."),
     (r"\basync def __aenter__", "def __enter__"),
@@ -39,7 +52,7 @@ WORDS: Final = (
     (r"\b__aexit__", "__exit__"),
     (r"\bAsyncIterator\b", "Iterator"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\bAsync(StateOperations|Transaction|StateView|Subscription|StateStore|Runner|Background|Hooks|Replay|ReplaySession|Scheduler)\b", r"\1"),
+    (rf"\bAsync({'|'.join(NAMES)})\b", r"\1"),
     (r"\bwait_async\b", "wait"),
     (r"\bopen_async\b", "open"),
     (r"\baclose\b", "close"),

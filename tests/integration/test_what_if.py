@@ -195,6 +195,19 @@ def test_what_was_caused_vanishes_or_is_stale(store: Any) -> None:
     assert ([], [second], []) == (outcome.vanished, outcome.stale, outcome.diff)
 
 
+def test_what_a_link_says_was_caused_by_something_later_vanishes_with_it(store: Any) -> None:
+    first = store.set(S, "a", 1)
+    store.increment(S, "a")
+    third = store.set(S, "c", 1)
+    store.link(third, first)
+    other = store.set(S, "d", 1)
+    store.link(third, other, "response_to")
+    outcome = assert_equal(store, {"without": [third], "replace": {}, "insert": [], "cascade": True})
+    assert ([first], [2]) == (outcome.vanished, places(outcome.recomputed))
+    outcome = assert_equal(store, {"without": [third], "replace": {}, "insert": [], "cascade": False})
+    assert ([], [first]) == (outcome.vanished, outcome.stale)
+
+
 def test_a_clear_clears_what_is_there_then(store: Any) -> None:
     store.set(S, "a", 1)
     clear_at = store.position() + 1
