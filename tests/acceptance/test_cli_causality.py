@@ -141,7 +141,7 @@ def test_impact_tells_what_an_event_led_to_and_which_keys_it_wrote(chain: Any) -
     assert [2, 3, 4] == [event["position"] for event in value["events"]]
     assert (_id(chain, 2), [{"scope": "session:s", "key": "age/ada"}]) == (value["event_id"], value["keys"])
     assert value == chain.json("impact", value["event_id"]).value
-    assert "led to 2 events and 1 keys" in " ".join(chain.ok("impact", "2").out.split())
+    assert "led to 2 events and 1 key" in " ".join(chain.ok("impact", "2").out.split())
 
 
 # graph
