@@ -218,6 +218,27 @@ def test_a_clear_clears_what_is_there_then(store: Any) -> None:
     assert ["a", "c"] == [each.key for each in outcome.diff]
 
 
+def test_without_a_clear_what_came_after_it_goes_on_from_what_was_inserted_before(store: Any) -> None:
+    store.set(S, "a", 1)
+    store.clear(S)
+    store.increment(S, "c")
+    question = {"without": [2], "replace": {}, "insert": [(1, S, ("set", "c", 5))], "cascade": True}
+    assert [3] == places(assert_equal(store, question).recomputed)
+    assert {"a": 1, "c": 6} == {each.key: each.after for each in store.what_if(**question).diff}
+
+
+def test_a_copy_is_stale_where_something_else_was_read_for_it(store: Any) -> None:
+    store.set(S, K, 1)
+    store.set("session:s", K, 1)
+    with store.transaction() as tx:
+        tx.get("session:s", K)
+        tx.copy(S, T)
+    question = {"without": [], "replace": {}, "insert": [], "cascade": True}
+    assert [3] == places(assert_equal(store, {**question, "without": [2]}).stale)
+    assert [3] == places(assert_equal(store, {**question, "insert": [(1, S, ("set", K, 5))]}).recomputed)
+    assert [] == assert_equal(store, {**question, "insert": [(1, S, ("set", K, 5))]}).stale
+
+
 def test_a_copy_without_a_source_and_a_sum_of_no_number_do_not_happen(store: Any) -> None:
     first = store.set(S, K, 1)
     store.copy(S, T)

@@ -177,6 +177,6 @@ def _touches(event: RecordedEvent, place: Place) -> bool:
 
 
 def _now(store: Any) -> Any:
-    last = next(store.log(reverse=True, limit=1), None)
+    last = next(iter(store.log(reverse=True, limit=1)), None)
     now = from_micros(store._core.clock.now_us())
     return now if last is None else max(now, last.recorded_at)
