@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import backstory
-from backstory import Event
+from backstory import Event, StoreUnavailableError
 from backstory.domain.hooks import HookResult
+from backstory.infrastructure.sql.statements import Ask
 from tests.support.background import HOME, PATIENCE_S, WRITES, Gate, after_of, marks_of
 from tests.support.hooked_writer import HOOKS, Order
 from tests.support.hooked_writer import TRIAL as TRIAL_BRANCH
@@ -45,9 +46,11 @@ class Nursery:
 
     child: Child
     lines: Lines
+    url: str = ""
 
     def start(self, order: Order) -> int:
         """Start a writer and return its process."""
+        self.url = order.url
         told(self.child, json.dumps(asdict(order)))
         line = self.lines.next()
         assert line is not None
@@ -59,9 +62,13 @@ class Nursery:
             wanted -= {self.lines.next()}
 
     def kill(self, pid: int) -> None:
-        """Kill a writer and wait for its end."""
+        """Kill a writer and wait for its end; where a server keeps its session, until that has noticed."""
         os.kill(pid, signal.SIGKILL)
         self.reap()
+        deadline = time.monotonic() + PATIENCE_S
+        while self.url.startswith("postgresql:") and held_by(self.url, pid):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
 
     def reap(self) -> None:
         """Wait for the writer's end."""
@@ -80,6 +87,21 @@ class Nursery:
         until = time.monotonic() + lots.uniform(0, 0.02)
         while (left := until - time.monotonic()) > 0 and self.lines.next(left) is not None:
             pass
+
+
+def held_by(url: str, pid: int) -> bool:
+    """Return whether the server still takes a process for a living writer."""
+    try:
+        with backstory.open(url, create=False, read_only=True) as store:
+            engine: Any = store._core.engine
+
+            def living() -> Any:
+                rows = yield Ask(engine._q["writers"], {})
+                return {row[0] for row in rows if row[1] == pid} & (yield from engine.living_writers())
+
+            return bool(store._runner.run(living()))
+    except StoreUnavailableError:
+        return False  # it was killed before there was a store
 
 
 @pytest.fixture
