@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
+from backstory.committing import append, commit_of
 from backstory.context import WriteContext, author_of, packed_actor, packed_correlation
 from backstory.domain.branches import (
     MAIN,
@@ -31,6 +32,7 @@ from backstory.domain.keys import normalise_key
 from backstory.domain.ports import Clock, Engine, LogQuery, Program, ProjectionInfo
 from backstory.domain.scopes import Scope
 from backstory.domain.sequencer import BRANCH_CREATED, BRANCH_DROPPED
+from backstory.gate import Gate
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.infrastructure.configuration import Settings
@@ -39,7 +41,8 @@ from backstory.projections.history import branch_differences, differences, histo
 from backstory.projections.points import At
 from backstory.projections.state import StateReader
 from backstory.replay.blame import blame
-from backstory.sessions import DirectSession, Gate, TransactionSession, append, commit_of
+from backstory.sessions import DirectSession
+from backstory.transactions import TransactionSession
 from backstory.verification import VerificationReport, verify
 
 T = TypeVar("T")

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from backstory.committing import reading
 from backstory.context import WriteContext, author_of
 from backstory.domain.decisions import Decisions, Expected, NewEvent
 from backstory.domain.errors import ConflictError, InvalidValueError, SchemaError
@@ -14,9 +15,9 @@ from backstory.domain.events import ANY, MISSING, Event, ExpectedVersion, Record
 from backstory.domain.keys import normalise_key, validate_prefix
 from backstory.domain.ports import Here, Program
 from backstory.domain.scopes import Scope, as_scope
+from backstory.gate import Session
 from backstory.infrastructure.clock import new_id
 from backstory.projections.state import StateReader
-from backstory.sessions import Session, reading
 
 RESERVED: Final = (
     "state.",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from backstory.committing import append
 from backstory.context import author_of
 from backstory.core import Core
 from backstory.domain.commits import Commit, Draft, Read
@@ -22,7 +23,6 @@ from backstory.hooks.replays import REPLAYS
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.infrastructure.cron import check_cron, next_due
-from backstory.sessions import append
 
 SCHEDULED: Final = "replay.scheduled"
 UNSCHEDULED: Final = "replay.unscheduled"

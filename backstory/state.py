@@ -18,7 +18,7 @@ from backstory.domain.scopes import Scope
 from backstory.operations import Operations
 from backstory.projections.points import Point
 from backstory.runners import Runner
-from backstory.sessions import TransactionSession
+from backstory.transactions import TransactionSession
 
 Scoped = Scope | str
 

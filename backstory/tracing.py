@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from backstory.committing import append
 from backstory.context import author_of, packed_actor, packed_correlation
 from backstory.core import Core, check_limit, filter_of
 from backstory.domain.commits import Commit, Draft, Read
@@ -22,7 +23,6 @@ from backstory.replay.derivation import Derivations
 from backstory.replay.derivation import derive as derived
 from backstory.replay.explanation import Explanation, Impact, impact, why
 from backstory.replay.timeline import ORDERS, Timeline, ordered
-from backstory.sessions import append
 
 if TYPE_CHECKING:
     import networkx as nx

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from backstory.committing import append
 from backstory.domain.branches import FOREVER, MAIN
 from backstory.domain.commits import Commit, Draft, Read, Tracking
 from backstory.domain.errors import BackstoryError, ConflictError
@@ -20,7 +21,7 @@ from backstory.hooks.undone import Undone
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.infrastructure.waiting import Signal
-from backstory.sessions import DirectSession, append
+from backstory.sessions import DirectSession
 
 _LAST: Final = 50
 _WAIT_S: Final = 3600.0

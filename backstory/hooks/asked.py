@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, NoReturn
 from uuid import UUID
 
+from backstory.committing import append
 from backstory.context import hooks_in
 from backstory.domain.commits import Commit, Draft, split_causes
 from backstory.domain.context import Author
@@ -18,6 +19,7 @@ from backstory.domain.errors import ConflictError, HookCancelledError, HookError
 from backstory.domain.events import MISSING, StoredEvent
 from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Clock, Here, Program
+from backstory.gate import Session
 from backstory.hooks.after import After, Item
 from backstory.hooks.calling import pause
 from backstory.hooks.chain import Chain, Ended
@@ -28,7 +30,8 @@ from backstory.hooks.run_context import Subject
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.projections.points import At
-from backstory.sessions import DirectSession, Session, TransactionSession, append
+from backstory.sessions import DirectSession
+from backstory.transactions import TransactionSession
 
 _MOST_KEPT: Final = 1024
 

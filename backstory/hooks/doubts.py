@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from backstory.committing import append
 from backstory.domain.branches import MAIN
 from backstory.domain.commits import Commit, Decision, Needs
 from backstory.domain.events import StoredEvent
@@ -13,7 +14,7 @@ from backstory.hooks.after import After
 from backstory.hooks.registry import Registry
 from backstory.hooks.undone import Debt, Ledger
 from backstory.hooks.work import Item
-from backstory.sessions import DirectSession, append
+from backstory.sessions import DirectSession
 
 
 class Doubts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from backstory.committing import append
 from backstory.domain.branches import MAIN
 from backstory.domain.commits import Commit, Draft, Tracking
 from backstory.domain.decisions import Intent
@@ -20,7 +21,6 @@ from backstory.hooks.chain import Ended
 from backstory.hooks.outstanding import Outstanding
 from backstory.hooks.plan import Plan, Stopped, Target
 from backstory.hooks.work import Queue, Runs
-from backstory.sessions import append
 
 if TYPE_CHECKING:
     from backstory.hooks.plan import Planner

@@ -8,6 +8,7 @@ from functools import partial
 from random import random
 from typing import Any, Final
 
+from backstory.committing import Performed, append, commit_of
 from backstory.context import hooks_in, note_written
 from backstory.domain.commits import Commit, Decision, Draft, Needs, Outcome, View
 from backstory.domain.context import Author
@@ -16,6 +17,7 @@ from backstory.domain.errors import BackstoryError, ConflictError, HookError, In
 from backstory.domain.events import RecordedEvent, StoredEvent
 from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Clock, Program
+from backstory.gate import Session
 from backstory.hooks.after import After
 from backstory.hooks.announcing import Announcer
 from backstory.hooks.asked import Asked, known, refuse
@@ -27,7 +29,8 @@ from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
 from backstory.hooks.turns import Turns
 from backstory.infrastructure import codec
-from backstory.sessions import DirectSession, Performed, Session, TransactionSession, append, commit_of
+from backstory.sessions import DirectSession
+from backstory.transactions import TransactionSession
 
 _TRIES: Final = 8
 _MOST_TRIES: Final = 100

@@ -20,7 +20,7 @@ from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
 from backstory.hooks.run_context import Subject
 from backstory.infrastructure import codec
-from backstory.sessions import TransactionSession
+from backstory.transactions import TransactionSession
 
 VERBS: Final[dict[str, Stage]] = {STATE_SET: "write", STATE_DELETED: "delete", SCOPE_CLEARED: "clear"}
 _NOTHING: Final[dict[str, Any]] = {}

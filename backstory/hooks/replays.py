@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import Any, Final, NamedTuple, Self
 
+from backstory.committing import append
 from backstory.context import author_of, packed_correlation
 from backstory.core import Core
 from backstory.domain.commits import Commit, Draft
@@ -17,7 +18,6 @@ from backstory.hooks.replaying import Question, ReplayReport
 from backstory.hooks.telling import told
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
-from backstory.sessions import append
 
 REPLAYS: Final = "custom:replays"
 _MOST_TOLD: Final = 20

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final, NamedTuple
 
+from backstory.committing import append
 from backstory.domain.branches import FOREVER, MAIN, Lineage
 from backstory.domain.commits import Commit, Decision, Needs, Tracking, View
 from backstory.domain.errors import ConflictError
@@ -15,7 +16,6 @@ from backstory.hooks.due import due_of, short
 from backstory.hooks.keeping import PLACES, place_of
 from backstory.hooks.plan import VERBS
 from backstory.infrastructure import codec
-from backstory.sessions import append
 
 _PAGE: Final = 1000
 

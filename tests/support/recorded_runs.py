@@ -11,7 +11,7 @@ from backstory.domain.hooks import HOOK_EXECUTED, HOOK_FAILED, HookResult
 from backstory.hooks.recording import stream_of
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
-from backstory.sessions import append
+from backstory.committing import append
 
 
 class Run(NamedTuple):
