@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
-from backstory.domain.errors import InvalidValueError, NotFoundError
+from backstory.domain.errors import NotFoundError
 from backstory.domain.events import MISSING, StoredEvent
+from backstory.domain.paths import parse_path
 from backstory.domain.ports import Program
 from backstory.projections.history import differs, steps
 from backstory.projections.points import At
 from backstory.projections.state import StateReader
 
-_HINT: Final = 'Write paths as `items[0].price` or `a["odd key"]`.'
-_STEP: Final = re.compile(r"""\[(\d+)\]|\["((?:[^"\\]|\\.)*)"\]|([^.\[\]]+)""")
-
-
-def parse_path(path: str) -> tuple[str | int, ...]:
-    """Return the steps of a path such as `items[0].price` or `a["odd key"]`; raises `InvalidValueError`."""
-    if not isinstance(path, str):
-        raise InvalidValueError("path", rule=f"is {type(path).__name__}, no text", hint=_HINT)
-    found: list[str | int] = []
-    at = 0
-    while at < len(path):
-        if path[at] == "." and found and at + 1 < len(path) and path[at + 1] != "[":
-            at += 1
-        match = _STEP.match(path, at)
-        if match is None:
-            raise InvalidValueError(path, rule="is no path", hint=_HINT)
-        index, quoted, name = match.groups()
-        found.append(int(index) if index else name or _unquoted(quoted, path))
-        at = match.end()
-    return tuple(found)
-
-
-def _unquoted(quoted: str, path: str) -> str:
-    """Return a quoted key without its escapes, which are those of JSON."""
-    try:
-        key: str = json.loads(f'"{quoted}"', strict=False)
-    except ValueError:
-        raise InvalidValueError(path, rule="holds an escape that JSON does not know", hint=_HINT) from None
-    return key
+__all__ = ["blame", "inside", "parse_path"]
 
 
 def inside(value: Any, path: tuple[str | int, ...]) -> Any:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable
 from enum import Enum
 from typing import Any, Final, NamedTuple
 
 from backstory.domain.errors import InvalidValueError
+from backstory.domain.paths import path_tokens
 from backstory.domain.patterns import any_match
 
 __all__ = ["NOWHERE", "Places", "exact_steps", "names_an_index", "places", "places_below"]
 
 _HINT: Final = 'Write paths as `items[*].id`, `**.updated_at` or `a["odd key"]`.'
-_STEP: Final = re.compile(r"""\[(\d+|\*)\]|\["((?:[^"\\]|\\.)*)"\]|(\.?)([^.\[\]]+)""", re.DOTALL)
 
 
 class _Wild(Enum):
@@ -90,32 +88,12 @@ def _fits(wanted: object, step: str | int) -> bool:
 def _parsed(pattern: Any) -> _Pattern:
     if not isinstance(pattern, str):
         raise InvalidValueError("pattern", rule=f"is {type(pattern).__name__}, no text", hint=_HINT)
-    steps: list[str | int | _Glob | _Wild] = []
-    at = 0
-    while at < len(pattern):
-        match = _STEP.match(pattern, at)
-        # A dot stands between a name and what is before it, and nowhere else.
-        if match is None or (match[4] and bool(match[3]) != bool(steps)):
-            raise InvalidValueError(pattern, rule="is no path", hint=_HINT)
-        steps.append(_step(match, pattern))
-        at = match.end()
-    return tuple(steps)
+    return tuple(_step(*token) for token in path_tokens(pattern, hint=_HINT))
 
 
-def _step(match: re.Match[str], pattern: str) -> str | int | _Glob | _Wild:
-    index, quoted, _, name = match.groups()
-    if index:
-        return _Wild.INDEX if index == "*" else _number(index, pattern)
-    if name:
-        return _Wild.DEPTH if name == "**" else _Glob(name) if "*" in name else name
-    try:
-        return str(json.loads(f'"{quoted}"', strict=False))
-    except ValueError:
-        raise InvalidValueError(pattern, rule="holds an escape that JSON does not know", hint=_HINT) from None
-
-
-def _number(digits: str, pattern: str) -> int:
-    try:
-        return int(digits)
-    except ValueError:  # Python reads no more than some thousand digits.
-        raise InvalidValueError(pattern, rule="counts further than any list", hint=_HINT) from None
+def _step(kind: object, step: str | int | None) -> str | int | _Glob | _Wild:
+    if step is None:
+        return _Wild.INDEX
+    if kind != "name" or isinstance(step, int) or "*" not in step:
+        return step
+    return _Wild.DEPTH if step == "**" else _Glob(step)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backstory.domain.paths import render_path
+from backstory.domain.errors import InvalidValueError
+from backstory.domain.paths import EACH, parse_path, path_tokens, render_path
 
 steps = st.lists(st.one_of(st.integers(min_value=0, max_value=99), st.text(max_size=5)), max_size=4)
 
@@ -41,3 +42,18 @@ def test_two_paths_with_the_same_text_are_the_same(one: list[str | int], other: 
 def test_a_path_can_be_printed(parts: list[str | int]) -> None:
     assert isinstance(render_path(parts).encode(), bytes)
     assert len(render_path(parts).splitlines()) <= 1
+
+
+@pytest.mark.parametrize("path", ["a[0]b", '["a"]b', "a[*]", "[*]", "[" + "9" * 5_000 + "]"])
+def test_a_path_to_one_part_has_dots_before_names_and_no_star(path: str) -> None:
+    with pytest.raises(InvalidValueError) as caught:
+        parse_path(path)
+
+    assert path == caught.value.path
+
+
+def test_a_step_to_every_element_is_told_from_a_key_that_is_a_star() -> None:
+    tokens = path_tokens('a[*]["*"].*[2]', hint="")
+
+    assert [("name", "a"), (EACH, None), ("key", "*"), ("name", "*"), ("index", 2)] == list(tokens)
+    assert 'a[*]["*"][2]' == render_path(["a", EACH, "*", 2])
