@@ -16,6 +16,7 @@ from backstory.committing import append
 from backstory.context import author_of
 from backstory.core import Core
 from backstory.domain.commits import Commit, Draft, Read
+from backstory.domain.durations import FINITE_S, seconds
 from backstory.domain.errors import ConflictError, InvalidValueError
 from backstory.domain.events import from_micros
 from backstory.domain.ports import LAST_POSITION, LogQuery, Program
@@ -31,11 +32,6 @@ _PAGE: Final = 1000
 _LONGEST_NAME: Final = 128
 
 
-def _seconds(path: str, given: object) -> None:
-    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 <= given < float("inf"):
-        raise InvalidValueError(path, rule=f"is no number of seconds: {given!r}", hint="Give seconds, 0 or more.")
-
-
 @dataclass(frozen=True, slots=True)
 class Once:
     """Once, so many seconds after it was scheduled."""
@@ -44,7 +40,7 @@ class Once:
 
     def __post_init__(self) -> None:
         """Check the delay."""
-        _seconds("delay_s", self.delay_s)
+        seconds("delay_s", self.delay_s, most=FINITE_S)
 
     def due(self, made: datetime, last: datetime | None, runs: int) -> datetime | None:  # noqa: ARG002 - as all have it
         """Return when it comes due next, None where it does no more."""
@@ -76,9 +72,7 @@ class Every:
 
     def __post_init__(self) -> None:
         """Check interval and bound."""
-        _seconds("interval_s", self.interval_s)
-        if not self.interval_s:
-            raise InvalidValueError("interval_s", rule="is 0", hint="Give seconds above 0.")
+        seconds("interval_s", self.interval_s, most=FINITE_S, above=True)
         if self.max_runs is not None and (
             isinstance(self.max_runs, bool) or not isinstance(self.max_runs, int) or self.max_runs < 1
         ):

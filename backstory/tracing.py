@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from backstory.committing import append
-from backstory.context import author_of, packed_actor, packed_correlation
+from backstory.context import author_of, packed_correlation
 from backstory.core import Core, check_limit, filter_of
 from backstory.domain.commits import Commit, Draft, Read
 from backstory.domain.errors import ConflictError, InvalidValueError, NotFoundError
@@ -18,7 +18,7 @@ from backstory.domain.scopes import Scope, as_scope
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.operations import stream_of
-from backstory.projections.causes import CAUSED_BY, KINDS, LINK_ADDED, LINKS, STRONG, Walker, Web
+from backstory.projections.causes import DIRECTIONS, KINDS, LINK_ADDED, LINKS, STRONG, Walker, Web
 from backstory.replay.derivation import Derivations
 from backstory.replay.derivation import derive as derived
 from backstory.replay.explanation import Explanation, Impact, impact, why
@@ -153,8 +153,8 @@ def web_of(
 
     What is out of bounds, or of another correlation, is as if it was not there.
     """
-    if direction not in {"both", "causes", "effects"}:
-        raise InvalidValueError("direction", rule=f"is {direction!r}", hint="Use both, causes or effects.")
+    if direction not in DIRECTIONS:
+        raise InvalidValueError("direction", rule=f"is {direction!r}", hint=f"Use one of {', '.join(DIRECTIONS)}.")
     check_limit(depth)
     after, last = yield from core.bounds(since, until)
     correlation = None if correlation_id is None else packed_correlation(correlation_id)
@@ -167,7 +167,7 @@ def web_of(
         return Web()
     for way in ("causes", "effects") if direction == "both" else (direction,):
         yield from walking.foresee(start, way)
-    return (yield from walking.walk([start], direction, depth))  # type: ignore[arg-type]
+    return (yield from walking.walk([start], direction, depth))
 
 
 def causality(core: Core, **question: Any) -> Program[nx.DiGraph[UUID]]:
@@ -253,7 +253,7 @@ def timeline(
             rows = [row for row in rows if row.position not in leading]
         found += rows
     depths = whole.depths()
-    places = ordered(found, order, depths)[:limit]  # type: ignore[arg-type]
+    places = ordered(found, order, depths)[:limit]
     shown = [whole.events[at] for at in places]
     web = yield from walking.among(shown)
     led = yield from walking.effects(shown)
@@ -314,6 +314,3 @@ def led_to(core: Core, event: EventLike) -> Program[Impact]:
     walking = yield from walker(core, kinds=STRONG)
     yield from walking.foresee(start, "effects")
     return (yield from impact(walking, start, codec.decode_value))
-
-
-__all__ = ["CAUSED_BY", "causality", "derive", "explain", "led_to", "link", "packed_actor", "timeline", "web_of"]

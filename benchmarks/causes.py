@@ -6,6 +6,7 @@ import shutil
 import time
 import tracemalloc
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +34,10 @@ def questions(run: Run) -> Result:
             _tell(store)
             first = next(store.log(scope=_TOLD))
             asked: dict[str, Callable[[], object]] = {
-                "why": lambda store=store: store.why(_TOLD, "last"),  # type: ignore[misc]
-                "timeline": lambda store=store: store.timeline(correlation_id=_CORRELATION),  # type: ignore[misc]
-                "impact": lambda store=store, first=first: store.impact(first),  # type: ignore[misc]
-                "causality": lambda store=store: store.causality(correlation_id=_CORRELATION),  # type: ignore[misc]
+                "why": partial(store.why, _TOLD, "last"),
+                "timeline": partial(store.timeline, correlation_id=_CORRELATION),
+                "impact": partial(store.impact, first),
+                "causality": partial(store.causality, correlation_id=_CORRELATION),
             }
             table = _contest(run, asked, events)
         figures += [figure_of(figure, events) for figure in table.figures]

@@ -19,6 +19,7 @@ from collections import deque
 from dataclasses import dataclass, fields
 from typing import Any, Final, Literal, final
 
+from backstory.domain.durations import seconds
 from backstory.domain.errors import InvalidValueError, shown
 
 __all__ = ["Admission", "Breaker", "Circuit", "State", "Transition", "TransitionName"]
@@ -27,7 +28,6 @@ State = Literal["closed", "open", "half_open"]
 TransitionName = Literal["opened", "half_opened", "closed"]
 
 _SECOND_US: Final = 1_000_000
-_LONGEST_S: Final = 1_000_000_000
 # Threads read the clock before they get the lock: times this little out of order are no clock that was set back.
 _UNORDERED_US: Final = _SECOND_US
 
@@ -60,7 +60,7 @@ class Breaker:
             if not field.name.endswith("_s"):
                 _check_count(field.name, value)
             elif field.name != "slow_s" or value is not None:
-                _check_seconds(field.name, value)
+                seconds(field.name, value, least=1 / _SECOND_US)
 
 
 @final
@@ -201,20 +201,10 @@ def _forget(times: deque[int], until: int) -> None:
         times.popleft()
 
 
-def _micros(seconds: float) -> int:
-    return round(seconds * _SECOND_US)
+def _micros(span_s: float) -> int:
+    return round(span_s * _SECOND_US)
 
 
 def _check_count(name: str, value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InvalidValueError(name, rule=f"is no count: {shown(value)}", hint="Give a whole number from 1.")
-
-
-def _check_seconds(name: str, value: object) -> None:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
-    if not (0 < number <= _LONGEST_S and _micros(number) > 0):
-        raise InvalidValueError(
-            name,
-            rule=f"is no time in seconds: {shown(value)}",
-            hint="Give a number of seconds from 0.000001 to 1000000000.",
-        )

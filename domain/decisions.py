@@ -19,7 +19,6 @@ from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIR
 
 Expected = int | ExpectedVersion
 Op = Literal["set", "update", "increment", "copy", "move", "migrate", "restore"]
-NO_NEEDS: Final = Needs()
 # A sum of decimals is exact or refused, whatever the caller's own decimal context would make of it.
 _EXACT: Final = Context(prec=10_000, traps=[Inexact, InvalidOperation, Overflow])
 

@@ -55,6 +55,13 @@ MISSING: Final = Missing.MISSING
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
+#: An event's data are the codec's JSON.
+JSON_FORMAT: Final = 0
+#: Another library's bytes: an event in that library's sequence.
+FOREIGN_FORMAT: Final = 1
+#: Another library's bytes beside its sequence, such as a snapshot: they repeat what its events say.
+ASIDE_FORMAT: Final = 2
+
 
 def to_micros(instant: datetime) -> int:
     """Return whole microseconds since 1970-01-01 UTC; exact, unlike `timestamp()`."""
@@ -105,20 +112,12 @@ class StoredEvent(NamedTuple):
     hash: bytes
 
 
-#: The codec's JSON.
 def value_in(data: bytes, decode: Decode) -> Any:
     """Return the value in a set event's data; raises `IntegrityError` where damage left none."""
     try:
         return decode(data)["value"]
     except (KeyError, TypeError) as error:
         raise IntegrityError("the data of a set event holds no value", kind="encoding") from error
-
-
-JSON_FORMAT: Final = 0
-#: Another library's bytes: an event in that library's sequence.
-FOREIGN_FORMAT: Final = 1
-#: Another library's bytes beside its sequence, such as a snapshot: they repeat what its events say.
-ASIDE_FORMAT: Final = 2
 
 
 def pack_correlation(text: str) -> bytes:

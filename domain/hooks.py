@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, NamedTuple, final
 
+from backstory.domain.durations import YEAR_S, seconds
 from backstory.domain.errors import InvalidValueError, shown
 from backstory.domain.events import MISSING
 from backstory.domain.keys import normalise_key
@@ -21,7 +22,6 @@ Operation = tuple[Literal["set"], Scope, str, Any] | tuple[Literal["delete"], Sc
 FAMILIES: Final = ("agent", "tool", "workflow", "session", "migration", "backup")
 STATE_VERBS: Final = ("read", "write", "delete", "clear")
 _LONGEST_NAME: Final = 128
-_LONGEST_DELAY_S: Final = 365 * 86_400.0
 _OWN: Final = re.compile(rf"(before|after)_({'|'.join(FAMILIES)})_[a-z][a-z0-9_]*")
 
 HOOK_REGISTERED: Final = "hook.registered"
@@ -155,7 +155,7 @@ class HookResult:
     @classmethod
     def retry(cls, delay_s: float, max_attempts: int) -> HookResult:
         """Begin the operation anew after a delay in seconds; give up with `HookError` after so many attempts in all."""
-        return cls("retry", delay_s=_number("delay_s", delay_s), max_attempts=max_attempts)
+        return cls("retry", delay_s=seconds("delay_s", delay_s, most=YEAR_S), max_attempts=max_attempts)
 
     @classmethod
     def fork(cls, operations: Sequence[Sequence[Any]]) -> HookResult:
@@ -167,7 +167,7 @@ class HookResult:
     @classmethod
     def cache(cls, key: str, ttl_s: float) -> HookResult:
         """Answer this read from what an earlier one left under `key`; else read, and keep the answer for `ttl_s`."""
-        return cls("cache", key=key, ttl_s=_number("ttl_s", ttl_s))
+        return cls("cache", key=key, ttl_s=seconds("ttl_s", ttl_s, most=YEAR_S, above=True))
 
     def as_data(self) -> dict[str, Any]:
         """Return the result as hook events record it."""
@@ -220,14 +220,6 @@ def _text(path: str, given: object) -> str:
     return given
 
 
-def _number(path: str, given: object) -> float:
-    if isinstance(given, bool) or not isinstance(given, (int, float)):
-        raise InvalidValueError(path, rule=f"is no number of seconds: {shown(given)}", hint="Give a number from 0.")
-    if not 0 <= given <= _LONGEST_DELAY_S:
-        raise InvalidValueError(path, rule=f"is out of range: {shown(given)}", hint="Give seconds, from 0 to a year.")
-    return float(given)
-
-
 def _check_value(result: HookResult) -> None:
     if result.value is MISSING:
         raise InvalidValueError(
@@ -245,7 +237,7 @@ def _check_redirect(result: HookResult) -> None:
 
 
 def _check_retry(result: HookResult) -> None:
-    _number("delay_s", result.delay_s)
+    seconds("delay_s", result.delay_s, most=YEAR_S)
     count = result.max_attempts
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise InvalidValueError("max_attempts", rule=f"is no count: {shown(count)}", hint="Give 1 or more.")
@@ -260,8 +252,7 @@ def _check_fork(result: HookResult) -> None:
 
 def _check_cache(result: HookResult) -> None:
     _text("key", result.key)
-    if not _number("ttl_s", result.ttl_s):
-        raise InvalidValueError("ttl_s", rule="is 0", hint="Give a number of seconds above 0.")
+    seconds("ttl_s", result.ttl_s, most=YEAR_S, above=True)
 
 
 _CHECKS: Final[Mapping[str, Callable[[HookResult], None]]] = {

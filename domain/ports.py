@@ -97,18 +97,6 @@ class Clock(Protocol):
         ...
 
 
-class Codec(Protocol):
-    """How values become stored bytes."""
-
-    def encode_value(self, value: object) -> bytes:
-        """Return JSON text of a value; raises `InvalidValueError` with the path to the culprit."""
-        ...
-
-    def decode_value(self, data: bytes) -> Any:
-        """Return the value, a fresh copy."""
-        ...
-
-
 class Reader(Protocol):
     """An engine's questions. Every method is a program; none changes the log."""
 

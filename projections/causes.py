@@ -16,6 +16,7 @@ from backstory.domain.events import StoredEvent
 from backstory.domain.ports import LogQuery, Program, Reader
 
 Direction = Literal["causes", "effects", "both"]
+DIRECTIONS: Final[tuple[Direction, ...]] = ("causes", "effects", "both")
 CAUSED_BY: Final = "caused_by"
 READ: Final = "read"
 LINK_ADDED: Final = "link.added"

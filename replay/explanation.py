@@ -10,7 +10,7 @@ from backstory.domain.errors import NotFoundError
 from backstory.domain.events import MISSING, RecordedEvent, StoredEvent, value_in
 from backstory.domain.ports import Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET
-from backstory.projections.causes import STRONG, Walker, Web
+from backstory.projections.causes import Walker, Web
 from backstory.projections.points import At
 from backstory.projections.state import StateReader
 from backstory.replay.blame import blame
@@ -186,4 +186,4 @@ def impact(walker: Walker, start: StoredEvent, decode: Decode) -> Program[Impact
     return Impact(web, decode, start=start)
 
 
-__all__ = ["STRONG", "Explanation", "Impact", "Told", "impact", "keys_of", "picture_edges", "why"]
+__all__ = ["Explanation", "Impact", "Told", "impact", "keys_of", "picture_edges", "why"]

@@ -12,7 +12,7 @@ from backstory.projections.causes import Web
 from backstory.replay.explanation import Told
 
 Order = Literal["chronological", "reverse", "depth", "type"]
-ORDERS: Final = ("chronological", "reverse", "depth", "type")
+ORDERS: Final[tuple[Order, ...]] = ("chronological", "reverse", "depth", "type")
 
 
 @dataclass(frozen=True, slots=True)

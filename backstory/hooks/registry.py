@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from backstory.domain.breaker import Breaker, Circuit
+from backstory.domain.durations import seconds
 from backstory.domain.errors import InvalidValueError, shown
 from backstory.domain.hooks import HookPoint, hook_point
 from backstory.domain.keys import match_keys, normalise_key
@@ -19,7 +20,6 @@ from backstory.hooks.telling import described
 
 Hook = Callable[..., Any]
 _LONGEST_NAME: Final = 200
-_LONGEST_SPAN_S: Final = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,15 +260,8 @@ def _check(where: HookPoint, *, background: bool, required: bool, priority: obje
 
 def check_span(timeout_s: object, *, least: int = 1) -> None:
     """Raise `InvalidValueError` unless a timeout is None or seconds: above 0, or with `least=0` from 0 on."""
-    if timeout_s is None:
-        return
-    number = isinstance(timeout_s, (int, float)) and not isinstance(timeout_s, bool)
-    if not number or not 0 <= timeout_s < _LONGEST_SPAN_S or (least and not timeout_s):  # type: ignore[operator]
-        raise InvalidValueError(
-            "timeout_s",
-            rule=f"is no span of time: {shown(timeout_s)}",
-            hint=f"Give seconds {'above 0' if least else 'from 0'}, or None for no bound.",
-        )
+    if timeout_s is not None:
+        seconds("timeout_s", timeout_s, above=least > 0, hint=", or None for no bound")
 
 
 def _breaker(given: object) -> Breaker:

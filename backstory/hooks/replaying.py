@@ -25,7 +25,7 @@ from backstory.domain.ports import CallOut, Program
 from backstory.domain.redaction import Redaction
 from backstory.hooks.calling import Answer, Invocation, late
 from backstory.hooks.recording import Recorder
-from backstory.hooks.registry import Registration, Registry
+from backstory.hooks.registry import Registration, Registry, check_span
 from backstory.hooks.replay_changes import changed, checked
 from backstory.hooks.replay_record import DivergedError, Divergence, Recording, StalledError
 from backstory.hooks.run_context import Subject
@@ -35,8 +35,7 @@ from backstory.replay.comparison import Comparison, compare
 from backstory.runners import replaying
 
 Mode = Literal["exact", "modified", "simulate", "debug"]
-MODES: Final = ("exact", "modified", "simulate", "debug")
-_LONGEST_SPAN_S: Final = 1e9
+MODES: Final[tuple[Mode, ...]] = ("exact", "modified", "simulate", "debug")
 _OPEN: Final = "its circuit is open"
 _LATE: Final = re.compile(r"TimeoutError: did not end within (\S+) s")
 _MARKS: Final = re.compile(rb"\[(?:redacted|hashed):[a-z0-9_]+")
@@ -97,22 +96,15 @@ class Question(NamedTuple):
     timeout_s: float | None
 
     @classmethod
-    def of(cls, mode: str, changes: Mapping[str, Any] | None, timeout_s: object) -> Question:
+    def of(cls, mode: str, changes: Mapping[str, Any] | None, timeout_s: float | None) -> Question:
         """Return a checked question; raises `InvalidValueError`."""
         if mode not in MODES:
             raise InvalidValueError("mode", rule=f"is {mode!r}", hint=f"Use one of {', '.join(MODES)}.")
         found = checked(changes)
         if found and mode != "modified":
             raise InvalidValueError("changes", rule=f"go with mode `modified`, not `{mode}`", hint="Set the mode.")
-        if timeout_s is not None and (
-            isinstance(timeout_s, bool)
-            or not isinstance(timeout_s, (int, float))
-            or not 0 < timeout_s <= _LONGEST_SPAN_S
-        ):
-            raise InvalidValueError(
-                "timeout_s", rule=f"is no span of time: {timeout_s!r}", hint="Give seconds above 0, or None."
-            )
-        return cls(mode, found, timeout_s)  # type: ignore[arg-type]
+        check_span(timeout_s)
+        return cls(mode, found, timeout_s)
 
 
 class _Record:

@@ -59,12 +59,12 @@ class Runs(NamedTuple):
             return False  # no run, whatever its type says
 
 
-def _home(session: object) -> Scope:
+def _home(session: Scope | str) -> Scope:
     if isinstance(session, Scope):
         return session
     if isinstance(session, str) and session.startswith("session:"):
         return Scope.parse(session)
-    return Scope.session(session)  # type: ignore[arg-type]
+    return Scope.session(session)
 
 
 def page_of(

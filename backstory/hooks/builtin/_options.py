@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from backstory.domain import durations
 from backstory.domain.errors import InvalidScopeError, InvalidValueError, shown
 from backstory.domain.scopes import Scope
 
 _T = TypeVar("_T")
-_LONGEST_S = 365 * 86_400
 
 
 def name_of(given: object) -> str:
@@ -33,14 +32,7 @@ def count(path: str, given: object) -> int:
 
 def seconds(path: str, given: object, *, least: float = 0.000_001) -> float:
     """Return a number of seconds, up to a year."""
-    if isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given):  # noqa: SIM102
-        if least <= given <= _LONGEST_S:
-            return float(given)
-    raise InvalidValueError(
-        path,
-        rule=f"is no time in seconds: {shown(given)}",
-        hint=f"Give a number of seconds from {least:g} to {_LONGEST_S}.",
-    )
+    return durations.seconds(path, given, least=least, most=durations.YEAR_S)
 
 
 def flag(path: str, given: object) -> bool:
