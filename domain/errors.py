@@ -211,7 +211,11 @@ class HookError(BackstoryError):
 
 
 class SchemaError(BackstoryError, ValueError):
-    """A schema is wrong, or a value does not meet the schema bound to its key."""
+    """A schema is wrong, or a value does not meet the schema bound to its key.
+
+    `path` leads to the culprit inside the value, or the declaration; `rule` says what it breaks; `violations` has every
+    one of them where a value was refused, and `path` and `rule` are those of the first.
+    """
 
     def __init__(
         self,
@@ -220,12 +224,20 @@ class SchemaError(BackstoryError, ValueError):
         schema: str | None = None,
         version: str | None = None,
         path: str | None = None,
+        rule: str | None = None,
+        violations: tuple[Any, ...] = (),
+        scope: str | None = None,
+        key: str | None = None,
         hint: str | None = None,
     ) -> None:
-        """Say what is wrong; name the schema, its version, and the path in the value where they are known."""
+        """Say what is wrong; name the schema, its version, the path, the rule, the scope and the key where known."""
         self.schema = schema
         self.version = version
         self.path = path
+        self.rule = rule
+        self.violations = violations
+        self.scope = scope
+        self.key = key
         super().__init__(message, hint=hint or "Correct the value, or register a schema version that allows it.")
 
 
