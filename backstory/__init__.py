@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from backstory.replay.comparison import Comparison, ValueDifference
     from backstory.replay.explanation import Explanation, Impact
     from backstory.replay.timeline import Timeline, TimelineEntry, TimelineStats
-    from backstory.schedules import At, Cron, Every, Once, Schedule
+    from backstory.schedules import At, Cron, Every, Once, Schedule, ScheduledRun
     from backstory.stepping import ReplaySession
     from backstory.tracing import derive
 
@@ -126,6 +126,7 @@ __all__ = [
     "Retention",
     "RetentionReport",
     "Schedule",
+    "ScheduledRun",
     "SchemaError",
     "Scope",
     "StateStore",
@@ -177,6 +178,7 @@ _LATER: Final = {
     "Retention": "backstory.hooks.retention",
     "RetentionReport": "backstory.hooks.retention",
     "Schedule": "backstory.schedules",
+    "ScheduledRun": "backstory.schedules",
     "Timeline": "backstory.replay.timeline",
     "TimelineEntry": "backstory.replay.timeline",
     "TimelineStats": "backstory.replay.timeline",

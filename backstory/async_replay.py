@@ -24,7 +24,7 @@ from backstory.projections.points import Point
 from backstory.replay.breakpoints import Breakpoint
 from backstory.replay.comparison import Comparison, compare
 from backstory.runners import AsyncRunner
-from backstory.schedules import Schedule, When, schedule, schedules, unschedule
+from backstory.schedules import Schedule, ScheduledRun, When, schedule, schedules, unschedule
 
 Progress = Callable[[int, int | None], None]
 
@@ -67,8 +67,7 @@ class AsyncReplay:
         """
         question = Question.of(mode, changes, timeout_s)
         wanted = Runs.of(name=name, point=point, correlation_id=correlation_id, session=session)
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise InvalidValueError("concurrency", rule=f"is no count: {concurrency!r}", hint="Give 1 or more.")
+        _check_concurrency(concurrency)
         begun = time.monotonic()
         if _begun is None:
             span = await self._runner.run(self._core.bounds(since, until))
@@ -148,10 +147,12 @@ class AsyncReplay:
         question = {name: arguments.get(name) for name in ("name", "point", "correlation_id", "session")}
         Runs.of(**question)
         Question.of(arguments.get("mode", "exact"), arguments.get("changes"), arguments.get("timeout_s", 30))
+        _check_concurrency(arguments.get("concurrency", 1))
         if isinstance(arguments.get("session"), Scope):
             arguments["session"] = str(arguments["session"])
         made: Schedule = await self._runner.run(schedule(self._core, schedule_name, when, arguments))
-        self.resume()
+        if self._core.settings.run_schedules:
+            self._scheduler().start(settled=True)
         return made
 
     async def schedules(self) -> list[Schedule]:
@@ -162,20 +163,33 @@ class AsyncReplay:
         """Take a schedule away; False where there is none of this name."""
         return await self._runner.run(unschedule(self._core, schedule_name))
 
+    async def run_due(self) -> list[ScheduledRun]:
+        """Run what is due, each schedule at most once, and return what the runs came to, by name.
+
+        What another process, or this one's own scheduler, has begun is not run again: it is not in the list.
+        """
+        runs: list[ScheduledRun] = await self._scheduler().round()
+        return runs
+
     def resume(self) -> None:
-        """See to what is scheduled, from now on; registering a hook does so too."""
+        """See to what is scheduled, from now on; registering a hook does so too, unless `run_schedules` is off."""
+        self._scheduler().start()
+
+    def _scheduler(self) -> AsyncScheduler:
         gate = self._core.gate
         if gate.scheduler is None:
             root = AsyncReplay(self._core, self._runner.root)
             gate.scheduler = AsyncScheduler(self._core, self._runner.root, root.run_scheduled)
-        gate.scheduler.start()
+        scheduler: AsyncScheduler = gate.scheduler
+        return scheduler
 
-    async def run_scheduled(self, due: Schedule, begun: bytes) -> None:
+    async def run_scheduled(self, due: Schedule, begun: bytes) -> ScheduledRun:
         """Run what has come due; what goes wrong is in the log."""
         try:
-            await self.hooks(**due.arguments, _begun=begun)
-        except (InvalidValueError, InvalidPointError):
-            return  # what was scheduled means nothing any more, such as a position of another log
+            return ScheduledRun(due, await self.hooks(**due.arguments, _begun=begun))
+        except (InvalidValueError, InvalidPointError) as error:
+            # What was scheduled means nothing any more, such as a position of another log.
+            return ScheduledRun(due, None, str(error))
 
     def session(
         self,
@@ -197,3 +211,8 @@ class AsyncReplay:
     def compare(self, a: object, b: object, *, ignore: Iterable[str] = (), unordered: Iterable[str] = ()) -> Comparison:
         """Return how two values differ; paths in `ignore` do not count, lists at `unordered` have no order."""
         return compare(a, b, ignore=ignore, unordered=unordered)
+
+
+def _check_concurrency(given: object) -> None:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidValueError("concurrency", rule=f"is no count: {given!r}", hint="Give 1 or more.")

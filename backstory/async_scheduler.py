@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Final
@@ -16,14 +17,14 @@ from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.events import from_micros
 from backstory.infrastructure.waiting import Signal
 from backstory.runners import AsyncRunner
-from backstory.schedules import Schedule, claim, schedules
+from backstory.schedules import Schedule, ScheduledRun, claim, schedules
 
 #: How long a process lets its hooks be registered before it runs what came due while nobody was there, seconds.
 _SETTLING_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 _AGAIN_S: Final = 1.0
 
-Run = Callable[[Schedule, bytes], Awaitable[None]]
+Run = Callable[[Schedule, bytes], Awaitable[ScheduledRun]]
 
 
 def _never(_: int) -> bool:
@@ -40,14 +41,20 @@ class AsyncScheduler:
         self._signal = Signal(_never, poll_s=None)
         self._changed = False
         self._closing = False
+        self._settled = False
         self._worker: asyncio.Task[None] | None = None
+        # <async>
+        self._busy = asyncio.Lock()
+        # </async>
         # <sync>
+        # self._busy = threading.Lock()
         # self._lock = threading.Lock()
         # </sync>
 
-    def start(self) -> None:
-        """Begin, or look again."""
+    def start(self, *, settled: bool = False) -> None:
+        """Begin, or look again; `settled` says that the hooks are registered."""
         self._changed = True
+        self._settled = self._settled or settled
         self._signal.wake()
         # <async>
         if self._worker is None or self._worker.done():
@@ -65,11 +72,11 @@ class AsyncScheduler:
         # </sync>
 
     async def _serve(self) -> None:
-        await self._wait(_SETTLING_S)
+        await self._settle()
         while not self._closing:
             self._changed = False
             try:
-                left_s = await self._round()
+                left_s = await self._look()
             except StoreClosedError:
                 return
             except BackstoryError:
@@ -78,18 +85,30 @@ class AsyncScheduler:
                 return
             await self._wait(min(left_s, _LONGEST_WAIT_S))
 
+    async def _settle(self) -> None:
+        """Wait for more hooks to be registered, however often one is."""
+        ends = time.monotonic() + _SETTLING_S
+        while not (self._closing or self._settled) and (left_s := ends - time.monotonic()) > 0:
+            await self._signal.wait_async(0, left_s, lambda: self._closing or self._settled)
+
     async def _wait(self, left_s: float) -> None:
         await self._signal.wait_async(0, left_s, lambda: self._closing or self._changed)
 
-    async def _round(self) -> float | None:
+    async def round(self) -> list[ScheduledRun]:
+        """Run what is due, each schedule at most once; return what the runs came to."""
+        found: list[ScheduledRun] = []
+        async with self._busy:
+            for each in await self._runner.run(schedules(self._core)):
+                due = each.next_due
+                if due is not None and due <= self._now() and not self._closing:
+                    claimed = await self._runner.run(claim(self._core, each.name, self._now()))
+                    if claimed is not None:
+                        found.append(await self._run(*claimed))
+        return found
+
+    async def _look(self) -> float | None:
         """Run what is due; return how long until the next, None where none is to come."""
-        known = await self._runner.run(schedules(self._core))
-        for each in known:
-            due = each.next_due
-            if due is not None and due <= self._now() and not self._closing:
-                claimed = await self._runner.run(claim(self._core, each.name, self._now()))
-                if claimed is not None:
-                    await self._run(*claimed)
+        await self.round()
         coming = [each.next_due for each in await self._runner.run(schedules(self._core))]
         left = [due for due in coming if due is not None]
         return max(0.0, (min(left) - self._now()).total_seconds()) if left else None

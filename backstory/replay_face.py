@@ -23,7 +23,7 @@ from backstory.replay.breakpoints import Breakpoint
 from backstory.replay.comparison import Comparison, compare
 from backstory.runners import Runner
 from backstory.scheduler import Scheduler
-from backstory.schedules import Schedule, When, schedule, schedules, unschedule
+from backstory.schedules import Schedule, ScheduledRun, When, schedule, schedules, unschedule
 from backstory.stepping import ReplaySession
 
 Progress = Callable[[int, int | None], None]
@@ -67,8 +67,7 @@ class Replay:
         """
         question = Question.of(mode, changes, timeout_s)
         wanted = Runs.of(name=name, point=point, correlation_id=correlation_id, session=session)
-        if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-            raise InvalidValueError("concurrency", rule=f"is no count: {concurrency!r}", hint="Give 1 or more.")
+        _check_concurrency(concurrency)
         begun = time.monotonic()
         if _begun is None:
             span = self._runner.run(self._core.bounds(since, until))
@@ -138,10 +137,12 @@ class Replay:
         question = {name: arguments.get(name) for name in ("name", "point", "correlation_id", "session")}
         Runs.of(**question)
         Question.of(arguments.get("mode", "exact"), arguments.get("changes"), arguments.get("timeout_s", 30))
+        _check_concurrency(arguments.get("concurrency", 1))
         if isinstance(arguments.get("session"), Scope):
             arguments["session"] = str(arguments["session"])
         made: Schedule = self._runner.run(schedule(self._core, schedule_name, when, arguments))
-        self.resume()
+        if self._core.settings.run_schedules:
+            self._scheduler().start(settled=True)
         return made
 
     def schedules(self) -> list[Schedule]:
@@ -152,20 +153,33 @@ class Replay:
         """Take a schedule away; False where there is none of this name."""
         return self._runner.run(unschedule(self._core, schedule_name))
 
+    def run_due(self) -> list[ScheduledRun]:
+        """Run what is due, each schedule at most once, and return what the runs came to, by name.
+
+        What another process, or this one's own scheduler, has begun is not run again: it is not in the list.
+        """
+        runs: list[ScheduledRun] = self._scheduler().round()
+        return runs
+
     def resume(self) -> None:
-        """See to what is scheduled, from now on; registering a hook does so too."""
+        """See to what is scheduled, from now on; registering a hook does so too, unless `run_schedules` is off."""
+        self._scheduler().start()
+
+    def _scheduler(self) -> Scheduler:
         gate = self._core.gate
         if gate.scheduler is None:
             root = Replay(self._core, self._runner.root)
             gate.scheduler = Scheduler(self._core, self._runner.root, root.run_scheduled)
-        gate.scheduler.start()
+        scheduler: Scheduler = gate.scheduler
+        return scheduler
 
-    def run_scheduled(self, due: Schedule, begun: bytes) -> None:
+    def run_scheduled(self, due: Schedule, begun: bytes) -> ScheduledRun:
         """Run what has come due; what goes wrong is in the log."""
         try:
-            self.hooks(**due.arguments, _begun=begun)
-        except (InvalidValueError, InvalidPointError):
-            return  # what was scheduled means nothing any more, such as a position of another log
+            return ScheduledRun(due, self.hooks(**due.arguments, _begun=begun))
+        except (InvalidValueError, InvalidPointError) as error:
+            # What was scheduled means nothing any more, such as a position of another log.
+            return ScheduledRun(due, None, str(error))
 
     def session(
         self,
@@ -187,3 +201,8 @@ class Replay:
     def compare(self, a: object, b: object, *, ignore: Iterable[str] = (), unordered: Iterable[str] = ()) -> Comparison:
         """Return how two values differ; paths in `ignore` do not count, lists at `unordered` have no order."""
         return compare(a, b, ignore=ignore, unordered=unordered)
+
+
+def _check_concurrency(given: object) -> None:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 1:
+        raise InvalidValueError("concurrency", rule=f"is no count: {given!r}", hint="Give 1 or more.")

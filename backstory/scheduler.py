@@ -6,6 +6,7 @@ Made from `async_scheduler.py` by `tools/unasync.py`: change that one.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
@@ -15,14 +16,14 @@ from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.events import from_micros
 from backstory.infrastructure.waiting import Signal
 from backstory.runners import Runner
-from backstory.schedules import Schedule, claim, schedules
+from backstory.schedules import Schedule, ScheduledRun, claim, schedules
 
 #: How long a process lets its hooks be registered before it runs what came due while nobody was there, seconds.
 _SETTLING_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 _AGAIN_S: Final = 1.0
 
-Run = Callable[[Schedule, bytes], None]
+Run = Callable[[Schedule, bytes], ScheduledRun]
 
 
 def _never(_: int) -> bool:
@@ -39,12 +40,15 @@ class Scheduler:
         self._signal = Signal(_never, poll_s=None)
         self._changed = False
         self._closing = False
+        self._settled = False
         self._worker: threading.Thread | None = None
+        self._busy = threading.Lock()
         self._lock = threading.Lock()
 
-    def start(self) -> None:
-        """Begin, or look again."""
+    def start(self, *, settled: bool = False) -> None:
+        """Begin, or look again; `settled` says that the hooks are registered."""
         self._changed = True
+        self._settled = self._settled or settled
         self._signal.wake()
         with self._lock:
             if self._worker is None or not self._worker.is_alive():
@@ -52,11 +56,11 @@ class Scheduler:
                 self._worker.start()
 
     def _serve(self) -> None:
-        self._wait(_SETTLING_S)
+        self._settle()
         while not self._closing:
             self._changed = False
             try:
-                left_s = self._round()
+                left_s = self._look()
             except StoreClosedError:
                 return
             except BackstoryError:
@@ -65,18 +69,30 @@ class Scheduler:
                 return
             self._wait(min(left_s, _LONGEST_WAIT_S))
 
+    def _settle(self) -> None:
+        """Wait for more hooks to be registered, however often one is."""
+        ends = time.monotonic() + _SETTLING_S
+        while not (self._closing or self._settled) and (left_s := ends - time.monotonic()) > 0:
+            self._signal.wait(0, left_s, lambda: self._closing or self._settled)
+
     def _wait(self, left_s: float) -> None:
         self._signal.wait(0, left_s, lambda: self._closing or self._changed)
 
-    def _round(self) -> float | None:
+    def round(self) -> list[ScheduledRun]:
+        """Run what is due, each schedule at most once; return what the runs came to."""
+        found: list[ScheduledRun] = []
+        with self._busy:
+            for each in self._runner.run(schedules(self._core)):
+                due = each.next_due
+                if due is not None and due <= self._now() and not self._closing:
+                    claimed = self._runner.run(claim(self._core, each.name, self._now()))
+                    if claimed is not None:
+                        found.append(self._run(*claimed))
+        return found
+
+    def _look(self) -> float | None:
         """Run what is due; return how long until the next, None where none is to come."""
-        known = self._runner.run(schedules(self._core))
-        for each in known:
-            due = each.next_due
-            if due is not None and due <= self._now() and not self._closing:
-                claimed = self._runner.run(claim(self._core, each.name, self._now()))
-                if claimed is not None:
-                    self._run(*claimed)
+        self.round()
         coming = [each.next_due for each in self._runner.run(schedules(self._core))]
         left = [due for due in coming if due is not None]
         return max(0.0, (min(left) - self._now()).total_seconds()) if left else None

@@ -20,6 +20,7 @@ from backstory.domain.durations import FINITE_S, seconds
 from backstory.domain.errors import ConflictError, InvalidValueError
 from backstory.domain.events import from_micros
 from backstory.domain.ports import LAST_POSITION, LogQuery, Program
+from backstory.hooks.replaying import ReplayReport
 from backstory.hooks.replays import REPLAYS
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
@@ -121,6 +122,15 @@ class Schedule:
         return self.when.due(self.made_at, self.last_due, self.runs)
 
 
+@dataclass(frozen=True, slots=True)
+class ScheduledRun:
+    """A run of a schedule, as the schedule was before it; `report` is None where `error` says why nothing was run."""
+
+    schedule: Schedule
+    report: ReplayReport | None
+    error: str | None = None
+
+
 def schedules(core: Core) -> Program[list[Schedule]]:
     """Return the schedules that stand, by name."""
     found: dict[str, Schedule] = {}
@@ -151,15 +161,19 @@ def _take(found: dict[str, Schedule], row: Any) -> None:
             )
 
 
+def when_data(when: When) -> dict[str, Any]:
+    """Return when a schedule comes due as plain data: its `kind`, and what that takes."""
+    kind = next(kind for kind, cls in _KINDS.items() if isinstance(when, cls))
+    return {"kind": kind, **{field.name: getattr(when, field.name) for field in fields(when)}}
+
+
 def schedule(core: Core, name: object, when: object, arguments: Mapping[str, Any]) -> Program[Schedule]:
     """Write a schedule, instead of one of the same name; raises `InvalidValueError`."""
     if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
         raise InvalidValueError("schedule_name", rule=f"is no name: {name!r}", hint="Give a short printable text.")
     if not isinstance(when, (Once, At, Every, Cron)):
         raise InvalidValueError("when", rule=f"is {when!r}", hint="Give Once, At, Every or Cron.")
-    kind = next(kind for kind, cls in _KINDS.items() if isinstance(when, cls))
-    said = {"kind": kind, **{field.name: getattr(when, field.name) for field in fields(when)}}
-    data = {"schedule": name, "when": said, "arguments": dict(arguments)}
+    data = {"schedule": name, "when": when_data(when), "arguments": dict(arguments)}
     outcome = yield from append(Commit(core.branch.id, [_draft(core, SCHEDULED, data)]))
     return Schedule(name, when, dict(arguments), from_micros(outcome.events[0].recorded_us))
 

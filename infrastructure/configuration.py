@@ -53,6 +53,8 @@ class Settings:
     hook_workers: int = 1
     #: How long a background hook may take that was registered without a `timeout_s`, seconds.
     hook_timeout_s: float = 30.0
+    #: Whether a process that has the store open and hooks registered runs the replays that come due.
+    run_schedules: bool = True
     #: What is logged: `off`, or everything from `debug`, `info`, `warning` or `error` on.
     log_level: str = "off"
     #: `text` or `json`, one line an entry, on standard error; a program that configures structlog has its own way.

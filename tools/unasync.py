@@ -62,7 +62,7 @@ WORDS: Final = (
     (r"^import asyncio\nimport contextvars\n", "import contextvars\nimport threading\n"),
     (r"from backstory\.hooks\.async_background import", "from backstory.hooks.background import"),
     (r"^import asyncio\nimport time\n", "import time\nfrom concurrent.futures import ThreadPoolExecutor\n"),
-    (r"\bAwaitable\[None\]", "None"),
+    (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"from backstory\.async_scheduler import", "from backstory.scheduler import"),
     (r"from backstory\.async_stepping import", "from backstory.stepping import"),
     (r"from backstory\.async_replay import", "from backstory.replay_face import"),

@@ -7,7 +7,7 @@ All others are typer's. It returns None, or its exit code.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, get_type_hints
 
 import typer
@@ -24,6 +24,7 @@ _CONTEXT: Final = "typer_context"
 GROUPS: Final[Mapping[type, Callable[..., Any]]] = {
     options.Given: options.given,
     options.Wanted: options.wanted,
+    options.Runs: options.runs,
 }
 
 
@@ -52,6 +53,7 @@ def runner(function: Command) -> Callable[..., int]:
         late = Options(**{each.name: arguments.pop(each.name) for each in common})
         options = late.over(context.obj or Options())
         if context.invoked_subcommand is not None:
+            _refuse_lost(context, arguments)
             context.obj = options
             return Exit.DONE
         parts = {name: {each.name: arguments.pop(each.name) for each in many} for name, many in grouped.items()}
@@ -70,6 +72,15 @@ def runner(function: Command) -> Callable[..., int]:
     run.__doc__ = function.__doc__
     run.__name__ = function.__name__
     return run
+
+
+def _refuse_lost(context: typer.Context, arguments: Iterable[str]) -> None:
+    """Refuse options that stand before a subcommand and would mean nothing to it."""
+    for name in arguments:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = next(each.opts[0] for each in context.command.params if each.name == name)
+            raise typer.BadParameter(f"{option} belongs behind `{context.invoked_subcommand}`, if anywhere")
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

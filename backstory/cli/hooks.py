@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from itertools import islice
 from typing import Annotated, Final
 
@@ -14,13 +12,9 @@ from backstory.cli.commands import command, runner
 from backstory.cli.failures import UsageError
 from backstory.cli.render import counted
 from backstory.cli.session import Session
-from backstory.domain.errors import shown
 
 hooks: Final = Typer(help="List hooks, tell of their runs, or leave old runs out.")
 HookName = Annotated[str | None, Option("--name", metavar="HOOK", help="Only this hook.")]
-
-_AGE: Final = re.compile(r"(\d{1,9})([smhdw])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @command(hooks, "list")
@@ -116,7 +110,7 @@ def compact(
 
     if max_age is None and max_count is None:
         raise UsageError("nothing says which runs are old", hint="Give --max-age, --max-count, or both.")
-    policy = Retention(None if max_age is None else _age(max_age), max_count, keep_failed=not failed)
+    policy = Retention(None if max_age is None else values.span(max_age), max_count, keep_failed=not failed)
     with session.open(write=not dry_run, hooks=False) as store:
         report = store.hooks.compact(policy, name=name, dry_run=dry_run)
     if session.out.json:
@@ -128,13 +122,3 @@ def compact(
     session.out.line(f"{done} {counted(report.left_out, 'run')} of {counted(len(report.by_hook), 'hook')}")
     if report.kept:
         session.out.line(f"kept {counted(report.kept, 'older run')}: failed, or named as a cause")
-
-
-def _age(text: str) -> timedelta:
-    found = _AGE.fullmatch(text)
-    if found is None:
-        raise UsageError(f"{shown(text)} is no age", hint="Write a number and s, m, h, d or w, such as `30d`.")
-    try:
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
-    except OverflowError:
-        return timedelta.max

@@ -50,7 +50,8 @@ class Session:
     def open(self, *, write: bool = False, create: bool = False, hooks: bool = True) -> StateStore:
         """Open the store; a reader makes nothing, a writer makes the store only with `create`.
 
-        A writer runs the hooks of `backstory.toml`, unless `hooks` is False.
+        A writer runs the hooks of `backstory.toml`, unless `hooks` is False. It runs no scheduled replay: that is for
+        `replay due`, which says what came of it.
         """
         config = self.config()
         if write and config.get("hooks") is not None:
@@ -67,6 +68,7 @@ class Session:
                 actor=self._text("actor", self.options.actor, config),
                 create=create,
                 read_only=not write,
+                run_schedules=False,
             )
         except StoreUnavailableError as error:
             if not create and _is_absent(url):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, NoReturn
 from uuid import UUID
@@ -17,6 +18,8 @@ from backstory.projections.points import Point
 _EXPECTED: Final = {"any": ANY, "empty": EMPTY, "exists": EXISTS}
 #: No log has a position of this size.
 _BEYOND: Final = 1 << 63
+_SPAN: Final = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _HINT: Final = """Write JSON, such as 42, '"text"' or '{"a": 1}'; --text takes it as it stands."""
 
 
@@ -102,6 +105,17 @@ def _position(text: str) -> int:
         return int(text)
     except ValueError:  # Python reads no number of more than 4,300 digits.
         raise InvalidPointError(text, rule="lies beyond the head of any log") from None
+
+
+def span(given: str) -> timedelta:
+    """Return the span of time that a text names: a number and s, m, h, d or w."""
+    found = _SPAN.fullmatch(given)
+    if found is None:
+        raise UsageError(f"{shown(given)} is no span of time", hint="Write a number and s, m, h, d or w: `30d`.")
+    try:
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    except OverflowError:
+        return timedelta.max
 
 
 def optional_point(given: str | None) -> Point | None:

@@ -102,11 +102,12 @@ class AsyncHooks:
         #     path.registry.remove(made)
         #     path.announcer.forget(made)
         #     raise
-        # if self._runner.run(any_schedule(self._core)):
+        # if self._core.settings.run_schedules and self._runner.run(any_schedule(self._core)):
         #     import_module("backstory.replay_face").Replay(self._core, self._runner).resume()
         # </sync>
         # <async>
-        import_module("backstory.async_replay").AsyncReplay(self._core, self._runner).resume()
+        if self._core.settings.run_schedules:
+            import_module("backstory.async_replay").AsyncReplay(self._core, self._runner).resume()
         # </async>
         return HookHandle(path.registry, made)
 

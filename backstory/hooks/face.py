@@ -98,7 +98,7 @@ class Hooks:
             path.registry.remove(made)
             path.announcer.forget(made)
             raise
-        if self._runner.run(any_schedule(self._core)):
+        if self._core.settings.run_schedules and self._runner.run(any_schedule(self._core)):
             import_module("backstory.replay_face").Replay(self._core, self._runner).resume()
         return HookHandle(path.registry, made)
 

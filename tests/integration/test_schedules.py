@@ -78,6 +78,45 @@ def test_a_run_that_came_due_while_nobody_was_there_is_made_up_for_by_one(tmp_pa
         assert 1 == store.replay.schedules()[0].runs
 
 
+def test_what_is_due_waits_until_all_hooks_are_registered(tmp_path: Any) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    with backstory.open(url, run_schedules=False) as store:
+        prepared(store)
+        store.replay.schedule("nightly", Once(0.0), name="double")
+    with backstory.open(url) as store:
+        for number in range(3):
+            store.hooks.register("before_state_write", double, name=f"other-{number}", scope="custom:b")
+        store.hooks.register("before_state_write", double, name="double", scope="custom:a")
+        (completed,) = awaited(store, 1)
+        assert (1, 0) == (completed["succeeded"], completed["failed"])
+
+
+def test_a_process_that_runs_no_schedules_does_so_only_when_asked(tmp_path: Any) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    with backstory.open(url, run_schedules=False) as store:
+        prepared(store)
+        store.replay.schedule("nightly", Once(0.0), name="double")
+        store.replay.schedule("later", Once(3600.0), name="double")
+        store.replay.schedule("nonsense", At(LONG_AGO), until=999)
+        assert store._core.gate.scheduler is None
+        good, bad = store.replay.run_due()
+        assert ("nightly", 1, None) == (good.schedule.name, good.report and good.report.succeeded, good.error)
+        assert ("nonsense", None) == (bad.schedule.name, bad.report)
+        assert "999" in (bad.error or "")
+        assert [] == store.replay.run_due()
+        assert ["nightly", "nonsense"] == started(store)
+
+
+async def test_the_asyncio_face_runs_what_is_due_when_asked() -> None:
+    async with backstory.open_async("memory://", run_schedules=False) as store:
+        await _prepared(store)
+        await store.replay.schedule("nightly", Once(0.0), name="double")
+        (run,) = await store.replay.run_due()
+        assert run.report is not None
+        assert 1 == run.report.succeeded
+        assert [] == await store.replay.run_due()
+
+
 def test_of_two_that_have_the_store_open_one_runs_what_is_due(sqlite_pair: tuple[StateStore, StateStore]) -> None:
     one, other = sqlite_pair
     prepared(one)
@@ -153,6 +192,7 @@ def test_a_time_that_is_none_is_refused(make: Any, path: str) -> None:
         ("n", Once(1), {"mode": "maybe"}),
         ("n", Once(1), {"mode": "exact", "changes": {"after": 1}}),
         ("n", Once(1), {"point": "nowhere"}),
+        ("n", Once(1), {"concurrency": 0}),
     ],
 )
 def test_a_schedule_that_means_nothing_is_refused_before_anything_is_written(
