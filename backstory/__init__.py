@@ -57,9 +57,11 @@ if TYPE_CHECKING:
     from backstory.hooks.retention import Retention, RetentionReport
     from backstory.hooks.run_context import HookContext
     from backstory.hooks.statistics import HookStats
+    from backstory.projections.rates import Rate
     from backstory.replay.breakpoints import Breakpoint
     from backstory.replay.comparison import Comparison, ValueDifference
     from backstory.replay.explanation import Explanation, Impact
+    from backstory.replay.inspection import Cascade, Inspection, Loop, SlowHook
     from backstory.replay.timeline import Timeline, TimelineEntry, TimelineStats
     from backstory.schedules import At, Cron, Every, Once, Schedule, ScheduledRun
     from backstory.stepping import ReplaySession
@@ -82,6 +84,7 @@ __all__ = [
     "Branch",
     "Breaker",
     "Breakpoint",
+    "Cascade",
     "Change",
     "Comparison",
     "ConfigError",
@@ -107,16 +110,19 @@ __all__ = [
     "Impact",
     "ImportProblem",
     "ImportReport",
+    "Inspection",
     "IntegrityError",
     "InvalidKeyError",
     "InvalidPointError",
     "InvalidScopeError",
     "InvalidValueError",
+    "Loop",
     "Metrics",
     "MigrationError",
     "NotFoundError",
     "Once",
     "Problem",
+    "Rate",
     "ReadOnlyError",
     "RecordedEvent",
     "Recovery",
@@ -129,6 +135,7 @@ __all__ = [
     "ScheduledRun",
     "SchemaError",
     "Scope",
+    "SlowHook",
     "StateStore",
     "StateView",
     "StoreClosedError",
@@ -157,6 +164,7 @@ _LATER: Final = {
     "At": "backstory.schedules",
     "Breaker": "backstory.domain.breaker",
     "Breakpoint": "backstory.replay.breakpoints",
+    "Cascade": "backstory.replay.inspection",
     "Comparison": "backstory.replay.comparison",
     "Counterfactual": "backstory.counterfactuals",
     "Cron": "backstory.schedules",
@@ -171,7 +179,10 @@ _LATER: Final = {
     "HookResult": "backstory.domain.hooks",
     "HookStats": "backstory.hooks.statistics",
     "Impact": "backstory.replay.explanation",
+    "Inspection": "backstory.replay.inspection",
+    "Loop": "backstory.replay.inspection",
     "Once": "backstory.schedules",
+    "Rate": "backstory.projections.rates",
     "ReplayReport": "backstory.hooks.replaying",
     "ReplayResult": "backstory.hooks.replaying",
     "ReplaySession": "backstory.stepping",
@@ -179,6 +190,7 @@ _LATER: Final = {
     "RetentionReport": "backstory.hooks.retention",
     "Schedule": "backstory.schedules",
     "ScheduledRun": "backstory.schedules",
+    "SlowHook": "backstory.replay.inspection",
     "Timeline": "backstory.replay.timeline",
     "TimelineEntry": "backstory.replay.timeline",
     "TimelineStats": "backstory.replay.timeline",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from backstory.counterfactuals import Counterfactual
     from backstory.hooks.face import Hooks
     from backstory.replay.explanation import Explanation, Impact
+    from backstory.replay.inspection import Inspection
     from backstory.replay.timeline import Timeline
     from backstory.replay_face import Replay
 
@@ -44,6 +45,11 @@ _WAIT_S: Final = 3600.0
 def tracing() -> Any:
     """Return the programs of causes and effects, imported when they are first wanted."""
     return import_module("backstory.tracing")
+
+
+def inspecting() -> Any:
+    """Return the programs of inspections, imported when they are first wanted."""
+    return import_module("backstory.inspecting")
 
 
 def counterfactuals() -> Any:
@@ -402,6 +408,36 @@ class StateStore(StateOperations):
     def impact(self, event: EventLike) -> Impact:
         """Return all that an event led to, along causes and reads; raises `NotFoundError`."""
         answer: Impact = self._runner.run(tracing().led_to(self._core, event))
+        return answer
+
+    def inspect(
+        self,
+        *,
+        since: Point | None = None,
+        until: Point | None = None,
+        scope: Scoped | None = None,
+        correlation_id: str | None = None,
+        what: str | Iterable[str] | None = None,
+        threshold: int = 3,
+        limit: int | None = 10,
+    ) -> Inspection:
+        """Return the slowest hooks, failures that led to failures, loops, and rates by hour and day of UTC.
+
+        `what` is any of `slowest`, `cascades`, `loops` and `rates`, None all of them. Of a scope its events are looked
+        at, and the runs of hooks for it. A loop has at least `threshold` turns, 2 or more. At most `limit` of each are
+        listed, None lists all; rates are never cut. Loops and rates read every event of the span.
+        """
+        question = inspecting().inspect(
+            self._core,
+            since=since,
+            until=until,
+            scope=scope,
+            correlation_id=correlation_id,
+            what=what,
+            threshold=threshold,
+            limit=limit,
+        )
+        answer: Inspection = self._runner.run(question)
         return answer
 
     def what_if(

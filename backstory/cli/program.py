@@ -9,7 +9,20 @@ from typing import Annotated, Any, Final
 import typer
 from typer.main import get_command
 
-from backstory.cli import branches, care, causes, hooks, imports, logs, past, schedules, state, tours, what_if
+from backstory.cli import (
+    branches,
+    care,
+    causes,
+    hooks,
+    imports,
+    inspections,
+    logs,
+    past,
+    schedules,
+    state,
+    tours,
+    what_if,
+)
 from backstory.cli.failures import Exit, FaultError, UsageError
 from backstory.cli.running import tell
 from backstory.cli.session import Options
@@ -28,7 +41,7 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
-for part in (state, past, logs, causes, what_if, imports, branches, care, tours):
+for part in (state, past, logs, causes, inspections, what_if, imports, branches, care, tours):
     app.add_typer(part.app)
 app.add_typer(branches.branches, name="branches")
 app.add_typer(hooks.hooks, name="hooks")

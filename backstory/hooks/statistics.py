@@ -68,7 +68,10 @@ class Tally:
 
     def add(self, row: StoredEvent) -> None:
         """Count one more run, by its event."""
-        data = codec.decode_value(row.data)
+        self.count(row, codec.decode_value(row.data))
+
+    def count(self, row: StoredEvent, data: Mapping[str, Any]) -> None:
+        """Count one more run, by its event and what its data says."""
         lasted = data["duration_us"]
         self.runs += 1
         self.total_us += lasted
