@@ -1,4 +1,4 @@
-"""The page in a real browser, where there is one: `apt install chromium`, `pip install playwright`."""
+"""The page in a real browser, where there is one: `apt install chromium`. `.ci/run` brings it along."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 from backstory.replay.picture import Picture
 from backstory.replay.rendering import render
@@ -22,8 +23,7 @@ Open = Callable[[Picture], Any]
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield started
         started.close()
