@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from typer import Option, Typer
+from typer import BadParameter, Option, Typer
+from typer.core import TyperCommand
 
 from backstory.cli import values
 from backstory.cli.commands import command
@@ -31,7 +33,37 @@ _LISTS: Final = {
 _MOST: Final = 10
 
 
-@command(app, "what-if")
+#: Options that take several words, as many as are named here.
+_WORDS: Final = {"--insert": "POINT SCOPE KEY VALUE", "--insert-delete": "POINT SCOPE KEY"}
+
+
+class _Words(TyperCommand):
+    """A command whose options of several words may be repeated: typer has no such options, and gets one word each."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the words of such an option into one before they are parsed."""
+        found: list[str] = []
+        rest = list(args)
+        while rest:
+            word, equals, first = rest.pop(0).partition("=")
+            if word not in _WORDS:
+                word += equals + first
+            elif equals:
+                rest.insert(0, first)
+            found.append(word)
+            if word == "--":
+                break
+            if word in _WORDS:
+                count = len(_WORDS[word].split())
+                if len(rest) < count:
+                    raise BadParameter(f"{word} takes {count} words: {_WORDS[word]}")
+                found.append(json.dumps(rest[:count]))
+                del rest[:count]
+        parsed: list[str] = super().parse_args(ctx, [*found, *rest])
+        return parsed
+
+
+@command(app, "what-if", cls=_Words)
 def what_if(
     session: Session,
     *,
@@ -43,8 +75,20 @@ def what_if(
         Option("--replace", metavar="EVENT=VALUE", help="Had this event written that value; may be repeated."),
     ] = None,
     insert: Annotated[
-        tuple[str, str, str, str] | None,
-        Option("--insert", metavar="POINT SCOPE KEY VALUE", help="Had this key been set to that value then."),
+        list[str] | None,
+        Option(
+            "--insert",
+            metavar=_WORDS["--insert"],
+            help="Had this key been set to that value then; may be repeated.",
+        ),
+    ] = None,
+    insert_delete: Annotated[
+        list[str] | None,
+        Option(
+            "--insert-delete",
+            metavar=_WORDS["--insert-delete"],
+            help="Had this key been deleted then; may be repeated.",
+        ),
     ] = None,
     no_cascade: Annotated[
         bool, Option("--no-cascade", help="Keep what was caused by an event that vanishes, and say so.")
@@ -55,11 +99,12 @@ def what_if(
     full: Annotated[bool, Option("--full", help="List all events, however many.")] = False,
 ) -> None:
     """Show what would be otherwise, had events not happened. Exit code 1: no such event."""
-    if not (without or replace or insert):
-        raise UsageError("nothing is asked", hint="Give --without, --replace or --insert.")
+    if not (without or replace or insert or insert_delete):
+        raise UsageError("nothing is asked", hint="Give --without, --replace, --insert or --insert-delete.")
     left_out = [values.event(each) for each in without or ()]
     replaced = dict(_replacement(each) for each in replace or ())
-    inserted = [_insertion(insert)] if insert else []
+    # At one point deletes come first, so that what is set there stays.
+    inserted = [_insertion(each) for each in (*(insert_delete or ()), *(insert or ()))]
     # What is kept are the differences as they were found: no hook is asked again.
     with session.open(write=keep is not None, hooks=False) as store:
         found = store.what_if(without=left_out, replace=replaced, insert=inserted, cascade=not no_cascade)
@@ -81,9 +126,10 @@ def _replacement(text: str) -> tuple[EventLike, Any]:
     return values.event(event), values.value(value)
 
 
-def _insertion(parts: tuple[str, str, str, str]) -> tuple[Any, ...]:
-    point, scope, key, value = parts
-    return values.point(point), scope, ("set", key, values.value(value))
+def _insertion(words: str) -> tuple[Any, ...]:
+    point, scope, key, *value = json.loads(words)
+    write = ("set", key, values.value(value[0])) if value else ("delete", key)
+    return values.point(point), scope, write
 
 
 def _data(found: Counterfactual, keep: str | None) -> dict[str, Any]:

@@ -63,6 +63,45 @@ def test_several_questions_are_one(stock: Any) -> None:
     ] == value["diff"]
 
 
+def test_several_writes_and_deletes_may_be_inserted(stock: Any) -> None:
+    answer = stock.json(
+        "what-if",
+        *("--insert", "1", "global", "k", "1"),
+        *("--insert", "1", "agent:shop", "stock", "20"),
+        *("--insert-delete", "4", "agent:shop", "note"),
+        *("--insert-delete", "4", "agent:shop", "stock"),
+    )
+    assert [
+        {"scope": "agent:shop", "key": "note", "before": "sold"},
+        {"scope": "agent:shop", "key": "stock", "before": 6, "after": -1},
+        {"scope": "global", "key": "k", "after": 1},
+    ] == answer.value["diff"]
+
+
+def test_what_is_deleted_and_set_at_one_point_is_set(stock: Any) -> None:
+    value = stock.json(
+        "what-if", "--insert=4", "agent:shop", "note", '"new"', "--insert-delete", "4", "agent:shop", "note"
+    ).value
+    assert [{"scope": "agent:shop", "key": "note", "before": "sold", "after": "new"}] == value["diff"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--insert-delete", "99", "global", "k"],
+        ["--insert-delete", "0", "", "k"],
+        ["--insert-delete", "0", "global", ""],
+        ["--insert-delete", "lunch", "global", "k"],
+        ["--insert-delete", "0", "global"],
+        ["--insert", "0", "global", "k"],
+        ["--insert=0"],
+        ["--", "--insert"],
+    ],
+)
+def test_a_delete_that_makes_no_sense_is_misuse(stock: Any, words: list[str]) -> None:
+    assert 2 == stock("what-if", *words).code
+
+
 def test_many_events_are_cut_short_unless_all_are_wanted(stock: Any) -> None:
     for _ in range(12):
         stock.ok("increment", "agent:shop", "stock")
