@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from backstory.measuring.machine import machine, versions
-from benchmarks import appending, causes, hooks, postgres, processes, reading, report, room, whole
+from benchmarks import appending, causes, hooks, postgres, processes, reading, real_runs, report, room, whole
 from benchmarks.contest import Result, Run, Size
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ ROWS: Final[dict[int, tuple[Callable[[Run], Result], ...]]] = {
     4: (appending.batches, postgres.batches),
     5: (reading.single_keys,),
     6: (whole.whole_state,),
-    7: (causes.questions,),
+    7: (causes.questions, real_runs.questions),
     8: (hooks.seen_by_callers, hooks.pipeline, hooks.parts),
     10: (processes.starting,),
     11: (room.on_disk,),
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     size: Size = "quick" if options.quick else "long" if options.long else "usual"
     started = datetime.now(UTC)
     with tempfile.TemporaryDirectory(prefix="backstory-benchmarks-", dir=options.folder) as folder:
-        run = Run(Path(folder), size, options.rounds or (3 if options.quick else 5), tell=tell)
+        run = Run(Path(folder), size, options.rounds or (3 if options.quick else 5), tell=tell, data=options.data)
         where = machine(run.folder)
         tell(", ".join(f"{name} {value}" for name, value in where.items()))
         results = []
@@ -101,6 +101,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     length.add_argument("--long", action="store_true", help="ten million events too")
     parser.add_argument("--rounds", type=int, help="rounds a row (5; 3 when quick)")
     parser.add_argument("--folder", type=Path, help="where to write meanwhile: the disk to measure (the system's)")
+    parser.add_argument("--data", type=Path, help="where recorded runs are, for row 7 (../shared/data)")
     parser.add_argument("-o", "--output", type=Path, help="the JSON file (benchmarks/results/<date>-<commit>.json)")
     parser.add_argument("--json", action="store_true", help="print the JSON too, and all else to standard error")
     return parser.parse_args(arguments)

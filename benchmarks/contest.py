@@ -84,6 +84,8 @@ class Run:
     rounds: int
     fsyncs: list[tuple[str, float]] = field(default_factory=list)
     tell: Callable[[str], None] = print
+    #: Where recorded runs are; None: beside the repository.
+    data: Path | None = None
 
     def scaled(self, usual: int) -> int:
         """Return how much of something to do: a fifth in a quick run."""

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import real_runs
 from benchmarks.contest import Claim, Run
+from tests.support.runs import assistant, call, lines, result, user
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +29,25 @@ def test_a_run_writes_every_sample_and_says_whether_targets_were_met(tmp_path: P
     assert all(1 == len(figure["samples"]) for figure in row["figures"])
     assert (0 if all(claim["met"] for claim in row["claims"]) else 1) == done.returncode
     assert {"commit", "fsync", "machine", "versions"} <= document.keys()
+
+
+def test_recorded_runs_are_asked_why_where_they_are_there(tmp_path: Path) -> None:
+    messages = [user(), assistant(None, call("1", arguments='{"of": "it"}')), result("1", '{"reservation_id": "R1"}')]
+    recorded = {"run_id": "r1", "task_id": 1, "trial": 0, "reward": 1.0, "messages": messages}
+    lines(tmp_path / real_runs.FILE, recorded)
+    found = real_runs.questions(Run(tmp_path, "quick", 1, data=tmp_path))
+    figures = {figure.metric: figure.median for figure in found.figures}
+
+    assert figures["events, mean"] >= 1
+    assert figures["causes, most"] >= 1
+    assert "runs: 1," in found.notes[0]
+
+
+def test_recorded_runs_that_are_not_there_are_left_out_with_a_note(tmp_path: Path) -> None:
+    found = real_runs.questions(Run(tmp_path, "quick", 1, data=tmp_path))
+
+    assert () == found.figures
+    assert str(tmp_path) in found.notes[0]
 
 
 def test_contenders_take_turns_and_each_round_begins_with_another(tmp_path: Path) -> None:
