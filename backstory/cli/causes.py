@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option, Typer
@@ -11,6 +12,7 @@ from backstory.cli.commands import command
 from backstory.cli.drawing import ALL, SOME, Drawing, Form, Output
 from backstory.cli.failures import UsageError
 from backstory.cli.options import AsOf, KeyArgument, ScopeArgument, Wanted
+from backstory.cli.render import event_line
 from backstory.cli.session import Session
 from backstory.domain.events import MISSING
 
@@ -78,15 +80,32 @@ def why(
     key: KeyArgument,
     *,
     as_of: AsOf = None,
+    limit: Annotated[
+        int | None,
+        Option("--limit", "-n", min=1, metavar="N", help="In brief: the last N events that led there, newest first."),
+    ] = None,
     form: Form = None,
     output: Output = "-",
 ) -> None:
     """Tell why a key holds what it does, with all that led there. Exit code 1: nothing was ever there."""
     drawing = Drawing.of(session, form, output, forms=ALL, usual="text")
+    if limit is not None and (form is not None or output != "-"):
+        raise UsageError("--limit is brief, a drawing is whole", hint="Leave --limit out, or --format and --output.")
     with session.open() as store:
         found = store.why(scope, key, as_of=values.optional_point(as_of))
+    if limit is not None:
+        _brief(session, [*found.causes, *found.events], limit)
+        return
     facts = {"scope": found.scope, "key": found.key, **({} if found.value is MISSING else {"value": found.value})}
     drawing.show(session, found.render, facts)
+
+
+def _brief(session: Session, events: Iterable[RecordedEvent], limit: int) -> None:
+    for event in sorted(events, key=lambda event: -event.position)[:limit]:
+        if session.out.json:
+            session.out.value(event.as_dict())
+        else:
+            session.out.line(event_line(session.out, event))
 
 
 @command(app, "impact")

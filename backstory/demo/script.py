@@ -49,7 +49,11 @@ def steps(store: StateStore) -> Iterator[Step]:
         "Who set the wrong amount? The event that did, and what caused it.",
         ("blame", SCOPE, KEY, "--path", "amount", "--as-of", str(right - 1)),
     )
-    yield Step("What led there: the tools it used until then.", ("log", "--until", str(wrong), "--type", "tool.*"))
+    yield Step(
+        "Why did it write that? What led there, the last step first: it misread 1.480,00.",
+        ("why", SCOPE, KEY, "--as-of", str(right - 1), "--limit", "4"),
+    )
+    yield Step("The tools it used until then.", ("log", "--until", str(wrong), "--type", "tool.*"))
     yield Step(
         "The state just before the mistake.",
         ("items", SCOPE, "--prefix", "invoice/", "--as-of", str(wrong - 1)),

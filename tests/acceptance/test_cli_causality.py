@@ -112,6 +112,16 @@ def test_why_tells_the_value_its_event_and_all_that_led_there(chain: Any) -> Non
     assert value["sentences"][0].startswith("Key age/ada in session:s is 63")
 
 
+def test_in_brief_why_is_the_last_events_that_led_there_newest_first(chain: Any) -> None:
+    lines = chain.ok("why", "session:s", "age/ada", "--limit", "2").lines
+    assert ["4", "3"] == [line.split()[0] for line in lines]
+    assert "look_up -> 63" in lines[1]
+    assert [4, 3, 2] == [each["position"] for each in chain.json("why", "session:s", "age/ada", "-n", "3").values]
+    assert 4 == len(chain.ok("why", "session:s", "age/ada", "-n", "9").lines)
+    for words in (["-n", "0"], ["-n", "1", "--format", "text"], ["-n", "1", "--output", "why.txt"]):
+        assert 2 == chain("why", "session:s", "age/ada", *words).code
+
+
 def test_why_of_a_point_is_why_it_was_so_then(chain: Any) -> None:
     chain.ok("set", "session:s", "age/ada", "36")
     assert (63, 36) == (

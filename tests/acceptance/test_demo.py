@@ -35,8 +35,9 @@ def test_it_shows_now_the_past_the_history_the_culprit_the_log_and_the_differenc
     output = cli.ok("demo").out
 
     kinds = [command.split()[1] for command in commands(output) if command.startswith("backstory ")]
-    assert ["import", "items", "history", "blame", "log", "items", "get", "diff", "verify"] == kinds
+    assert ["import", "items", "history", "blame", "why", "log", "items", "get", "diff", "verify"] == kinds
     assert "amount: 1.48 -> 1480.0" in output
+    assert "The total is 1.480,00, so I schedule 1.48 euros" in output
     assert "all is whole" in output
 
 
