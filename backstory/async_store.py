@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from backstory.async_replay import AsyncReplay
     from backstory.counterfactuals import Counterfactual
     from backstory.hooks.async_face import AsyncHooks
+    from backstory.migrations.async_face import AsyncMigrations
     from backstory.replay.explanation import Explanation, Impact
     from backstory.replay.inspection import Inspection
     from backstory.replay.timeline import Timeline
+    from backstory.schemas.async_face import AsyncSchemas
 
 EventLike = RecordedEvent | UUID | str | int
 
@@ -533,6 +535,22 @@ class AsyncStateStore(AsyncStateOperations):
 
         return AsyncReplay(self._core, self._runner)
 
+    # Schemas
+
+    @property
+    def schemas(self) -> AsyncSchemas:
+        """The schemas that values must meet, and where."""
+        from backstory.schemas.async_face import AsyncSchemas  # noqa: PLC0415 - only where there are any
+
+        return AsyncSchemas(self._core, self._runner)
+
+    @property
+    def migrations(self) -> AsyncMigrations:
+        """The ways from one version of a schema to another, and the runs that take values there."""
+        from backstory.migrations.async_face import AsyncMigrations  # noqa: PLC0415 - only where there are any
+
+        return AsyncMigrations(self._core, self._runner)
+
     # Import and care
 
     async def import_runs(
@@ -567,6 +585,8 @@ class AsyncStateStore(AsyncStateOperations):
         """Let background hooks end, then give back every resource; idempotent. A fork leaves its parent open."""
         path, scheduler = self._core.gate.path, self._core.gate.scheduler
         own = self._runner.root is self._runner and not self._runner.closed
+        if self._core.session.guard.pending and not self._runner.closed:
+            await self._runner.run(self._core.session.guard.settle())
         if scheduler is not None and own:
             await scheduler.close()
         if path is not None and own:

@@ -21,7 +21,7 @@ from backstory.domain.errors import (
     NotFoundError,
     ReadOnlyError,
 )
-from backstory.domain.ports import AppendAll, Program
+from backstory.domain.ports import Program
 from backstory.domain.run_commits import MessageCommit, Verdict, commits_of
 from backstory.domain.run_drafts import RunTarget
 from backstory.domain.scopes import Scope
@@ -266,8 +266,7 @@ def append_all(core: Core, commits: Sequence[Commit]) -> Program[Sequence[Outcom
             outcome = yield from path.commit(session, commit)
             found.append(outcome)
         return found
-    outcomes: Sequence[Outcome] = yield AppendAll(commits)
-    return outcomes
+    return (yield from core.session.guard.append_all(commits))
 
 
 def _text(stem: str) -> str:

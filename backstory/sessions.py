@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from backstory.committing import Performed, commit_of, referring
-from backstory.domain.commits import KeyHead, Outcome
+from backstory.domain.commits import Commit, KeyHead, Outcome
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
 from backstory.domain.events import MISSING, RecordedEvent
-from backstory.domain.ports import LAST_POSITION, Append, Program
+from backstory.domain.ports import LAST_POSITION, Program
 from backstory.gate import Gate, each_of, items_of
 from backstory.infrastructure import codec
 from backstory.infrastructure.programs import gather
 from backstory.projections.state import StateReader
+from backstory.schemas.guard import Guard
 from backstory.transactions import TransactionSession
 
 
@@ -25,6 +26,7 @@ class DirectSession:
         self.state = state
         self.track_reads = track_reads
         self.branch = branch
+        self.guard = Guard(state)
         self._gate = gate
 
     def saw(self, head: KeyHead, as_of: object = None) -> tuple[int, ...]:  # noqa: ARG002 - all here is committed
@@ -47,10 +49,17 @@ class DirectSession:
 
     def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
         """Decide under the log's lock and commit."""
-        outcome: Outcome = yield Append(commit_of(intent, author, self.branch))
+        outcome = yield from self.guard.append(commit_of(intent, author, self.branch))
         if outcome.error is not None:
             raise outcome.error
         return [RecordedEvent(row, codec.decode_value) for row in outcome.events], outcome.result
+
+    def append(self, commit: Commit) -> Program[Outcome]:
+        """Put changes of state into the log, which must meet what schemas are bound; raises what refused them."""
+        outcome = yield from self.guard.append(commit)
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome
 
     def head_of(self, stream: str, key: str) -> Program[tuple[KeyHead, int]]:
         """Return a key's head now."""

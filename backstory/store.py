@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 
     from backstory.counterfactuals import Counterfactual
     from backstory.hooks.face import Hooks
+    from backstory.migrations.face import Migrations
     from backstory.replay.explanation import Explanation, Impact
     from backstory.replay.inspection import Inspection
     from backstory.replay.timeline import Timeline
     from backstory.replay_face import Replay
+    from backstory.schemas.face import Schemas
 
 EventLike = RecordedEvent | UUID | str | int
 
@@ -509,6 +511,22 @@ class StateStore(StateOperations):
 
         return Replay(self._core, self._runner)
 
+    # Schemas
+
+    @property
+    def schemas(self) -> Schemas:
+        """The schemas that values must meet, and where."""
+        from backstory.schemas.face import Schemas  # noqa: PLC0415 - only where there are any
+
+        return Schemas(self._core, self._runner)
+
+    @property
+    def migrations(self) -> Migrations:
+        """The ways from one version of a schema to another, and the runs that take values there."""
+        from backstory.migrations.face import Migrations  # noqa: PLC0415 - only where there are any
+
+        return Migrations(self._core, self._runner)
+
     # Import and care
 
     def import_runs(
@@ -543,6 +561,8 @@ class StateStore(StateOperations):
         """Let background hooks end, then give back every resource; idempotent. A fork leaves its parent open."""
         path, scheduler = self._core.gate.path, self._core.gate.scheduler
         own = self._runner.root is self._runner and not self._runner.closed
+        if self._core.session.guard.pending and not self._runner.closed:
+            self._runner.run(self._core.session.guard.settle())
         if scheduler is not None and own:
             scheduler.close()
         if path is not None and own:

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from backstory.committing import Performed, append, commit_of, referring
+from backstory.committing import Performed, commit_of, referring
 from backstory.context import with_reads
 from backstory.domain.branches import BranchRow, Lineage
 from backstory.domain.commits import Commit, Decision, Draft, Expiry, KeyHead, Needs, Read, View, split_causes
@@ -206,6 +206,7 @@ class TransactionSession:
     def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
         """Note an operation as it is."""
         intent = self._resting.intent(intent)
+        self.home.guard.check(intent.drafts)
         if intent.decide is None and not any(draft.given_id or draft.causes for draft in intent.drafts):
             at = yield from self.begin()
             for draft in intent.drafts:
@@ -222,6 +223,7 @@ class TransactionSession:
 
             def remember(view: Any) -> Any:
                 decision = wish(view)
+                self.home.guard.check(decision.drafts)
                 decided.extend(decision.drafts)
                 return decision
 
@@ -318,7 +320,7 @@ class TransactionSession:
             commit = replace(commit, drafts=(), decide=self._decide, needs=self._needs())
         path = self._gate.path
         with nullcontext() if path is None else path.underway():
-            outcome = yield from append(commit)
+            outcome = yield from self.home.append(commit)
             for event, row in zip(self._pending, outcome.events, strict=True):
                 settle(event, row)
             if path is not None:
@@ -331,7 +333,7 @@ class TransactionSession:
             return []
         path = self._gate.path
         with nullcontext() if path is None else path.underway():
-            outcome = yield from append(self._checked(Commit(self._branch, drafts), checked=checked))
+            outcome = yield from self.home.append(self._checked(Commit(self._branch, drafts), checked=checked))
             if path is not None:
                 yield from path.committed(self.home, outcome.events)
         return [RecordedEvent(row, codec.decode_value) for row in outcome.events]

@@ -30,7 +30,7 @@ CompatibilityLevel = Literal["backward", "forward", "full", "none"]
 SchemaKind = Literal["fields", "json_schema"]
 """Where a version's document is from: fields declared here, or JSON Schema (pydantic models too)."""
 
-_LONGEST: Final = 256
+_LONGEST: Final = 200
 _WORDS: Final = frozenset({"name", "version", "compatibility", "depends_on", "fields"})
 _HINT: Final = "Correct the declaration of the schema."
 
@@ -209,7 +209,7 @@ def content_hash(kind: SchemaKind, document: Mapping[str, Any]) -> str:
 
 
 def checked_name(name: Any) -> str:
-    """Return a schema's name: 1 to 256 printable characters without `@`. Raises `SchemaError` for anything else."""
+    """Return a schema's name: 1 to 200 printable characters without `@`. Raises `SchemaError` for anything else."""
     if not isinstance(name, str) or not 0 < len(name) <= _LONGEST or "@" in name or not name.isprintable():
         _refuse(None, "name", f"must be text of 1 to {_LONGEST} printable characters without `@`, not {shown(name)}")
     if name != name.strip():

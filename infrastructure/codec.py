@@ -19,8 +19,10 @@ __all__ = [
     "encode_object",
     "encode_set",
     "encode_value",
+    "extra_with",
     "parts_of_set",
     "reads_of",
+    "schema_of",
     "shared_reads_of",
 ]
 
@@ -40,6 +42,7 @@ _loads: Final = orjson.loads
 _VALUE: Final = b'{"value":'
 _READS: Final = b'"reads":['
 _SHARED: Final = b'"reads_with":"'
+_SCHEMA: Final = b'"schema":['
 _OP: Final = b',"op":"'
 _OP_ENDS: Final = {op: f',"op":"{op}"'.encode() for op in get_args(Op)}
 
@@ -95,6 +98,20 @@ def parts_of_set(data: bytes) -> tuple[bytes, Op]:
     start = at + len(_OP)
     op: Any = data[start : data.index(b'"', start)].decode()
     return data[len(_VALUE) : at], op
+
+
+def schema_of(extra: bytes | None) -> tuple[str, str] | None:
+    """Return name and version of the schema that an event says its value meets; most say nothing."""
+    if extra is None or _SCHEMA not in extra:
+        return None
+    found = _loads(extra).get("schema")
+    return None if found is None else (found[0], found[1])
+
+
+def extra_with(extra: bytes | None, said: Mapping[str, object]) -> bytes:
+    """Return an event's extra parts with more of them, none of which it has already."""
+    encoded = encode_value(dict(said))
+    return encoded if extra is None else extra[:-1] + b"," + encoded[1:]
 
 
 def reads_of(extra: bytes | None) -> tuple[int, ...]:

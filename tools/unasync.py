@@ -23,6 +23,8 @@ PAIRS: Final = (
     ("backstory/async_replay.py", "backstory/replay_face.py"),
     ("backstory/async_stepping.py", "backstory/stepping.py"),
     ("backstory/async_scheduler.py", "backstory/scheduler.py"),
+    ("backstory/schemas/async_face.py", "backstory/schemas/face.py"),
+    ("backstory/migrations/async_face.py", "backstory/migrations/face.py"),
 )
 NAMES: Final = (
     "StateOperations",
@@ -36,6 +38,8 @@ NAMES: Final = (
     "Replay",
     "ReplaySession",
     "Scheduler",
+    "Schemas",
+    "Migrations",
 )
 WORDS: Final = (
     (r"await asyncio\.", "await asyncio."),
@@ -67,6 +71,8 @@ WORDS: Final = (
     (r"from backstory\.async_stepping import", "from backstory.stepping import"),
     (r"from backstory\.async_replay import", "from backstory.replay_face import"),
     (r"from backstory\.hooks\.async_face import", "from backstory.hooks.face import"),
+    (r"from backstory\.schemas\.async_face import", "from backstory.schemas.face import"),
+    (r"from backstory\.migrations\.async_face import", "from backstory.migrations.face import"),
     (r"from backstory\.importing import", "from backstory.importing_sync import"),
 )
 

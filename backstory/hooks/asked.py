@@ -15,7 +15,7 @@ from backstory.context import hooks_in
 from backstory.domain.commits import Commit, Draft, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
-from backstory.domain.errors import ConflictError, HookCancelledError, HookError, NotFoundError
+from backstory.domain.errors import ConflictError, HookCancelledError, HookError, MigrationError, NotFoundError, SchemaError
 from backstory.domain.events import MISSING, StoredEvent
 from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Clock, Here, Program
@@ -262,6 +262,9 @@ class _Work:
                 yield from self._tx.conclude(self._plan.drafts)
             except ConflictError:
                 yield from self._replan()
+            except (SchemaError, MigrationError):
+                yield from append(Commit(self.home.branch, self._plan.left()))
+                raise
             else:
                 return
 

@@ -13,7 +13,15 @@ from backstory.context import hooks_in, note_written
 from backstory.domain.commits import Commit, Decision, Draft, Needs, Outcome, View
 from backstory.domain.context import Author
 from backstory.domain.decisions import Decisions, Intent
-from backstory.domain.errors import BackstoryError, ConflictError, HookError, InvalidValueError, NotFoundError
+from backstory.domain.errors import (
+    BackstoryError,
+    ConflictError,
+    HookError,
+    InvalidValueError,
+    MigrationError,
+    NotFoundError,
+    SchemaError,
+)
 from backstory.domain.events import RecordedEvent, StoredEvent
 from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Clock, Program
@@ -27,7 +35,7 @@ from backstory.hooks.due import marked
 from backstory.hooks.plan import VERBS, Plan, Planner, Stopped, Target, outside
 from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
-from backstory.hooks.turns import Turns
+from backstory.turns import Turns
 from backstory.infrastructure import codec
 from backstory.sessions import DirectSession
 from backstory.transactions import TransactionSession
@@ -156,16 +164,19 @@ class Path:
                 raise
             else:
                 drafts = (*past, *plan.drafts)
-                if again is None:
-                    events, _ = yield from tx.perform_plain(Intent(drafts), author)
-                    return _answered(events, plan, decision, len(past))
                 try:
+                    if again is None:
+                        events, _ = yield from tx.perform_plain(Intent(drafts), author)
+                        return _answered(events, plan, decision, len(past))
                     # A write that expects nothing is never refused: in the end whatever its hooks have seen.
                     events = yield from tx.conclude(drafts, checked=tries < _TRIES or intent.decide is not None)
+                except (SchemaError, MigrationError):
+                    yield from _leave(past + plan.left(), tx)
+                    raise
                 except ConflictError:
                     tries += 1
                     past.extend(plan.left())
-                    if tries >= _MOST_TRIES:
+                    if again is None or tries >= _MOST_TRIES:
                         yield from _leave(past, tx)
                         raise
                     # Other processes want the same key: whoever comes after them meets nobody there.
@@ -222,7 +233,7 @@ class Path:
 
             intent = Intent(needs=intent.needs, decide=wish)
         with self.underway():
-            outcome = yield from append(commit_of(intent, author, session.branch))
+            outcome = yield from session.append(commit_of(intent, author, session.branch))
             yield from self.committed(session, outcome.events)
         return [RecordedEvent(row, codec.decode_value) for row in outcome.events], outcome.result
 

@@ -11,7 +11,7 @@ from backstory.context import Place, hooks_in
 from backstory.domain.commits import Draft, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Decisions, add
-from backstory.domain.events import MISSING, from_micros
+from backstory.domain.events import MISSING
 from backstory.domain.hooks import Operation, Stage
 from backstory.domain.ports import Clock, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
@@ -20,12 +20,11 @@ from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
 from backstory.hooks.run_context import Subject
 from backstory.infrastructure import codec
+from backstory.revaluing import revalued
 from backstory.transactions import TransactionSession
 
 VERBS: Final[dict[str, Stage]] = {STATE_SET: "write", STATE_DELETED: "delete", SCOPE_CLEARED: "clear"}
 _NOTHING: Final[dict[str, Any]] = {}
-#: What came about by these no longer did so once a hook changed the value.
-_RELATIVE: Final = frozenset({"increment", "copy", "move"})
 
 
 #: Type, stream and key of a write, and the how manieth of these in its plan.
@@ -228,23 +227,11 @@ class Planner:
         draft = draft._replace(correlation=author.correlation, causes=causes, stream=subject.stream, key=subject.key)
         if draft.type == STATE_SET:
             assert subject.after is not None
-            return self._revalued(draft, subject.after, ended)
+            return revalued(draft, subject.after, another=ended.revalued)
         if draft.type == STATE_DELETED:
             return draft if subject.before is not None else None
         keys = yield from plan.tx.keys_of(subject.stream)
         return draft._replace(data=codec.encode_value({"keys": keys}), cleared=tuple(keys)) if keys else None
-
-    def _revalued(self, draft: Draft, value: bytes, ended: Ended) -> Draft:
-        data = codec.decode_value(draft.data)
-        op = data["op"]
-        if op not in _RELATIVE or not ended.revalued:
-            extra = {name: part for name, part in data.items() if name not in {"value", "op"}}
-        else:
-            op, extra = "set", {}
-            if draft.expires_us is not None:
-                extra["expires_at"] = from_micros(draft.expires_us)
-            draft = draft._replace(source=0)
-        return draft._replace(data=codec.encode_set(value, op, extra))
 
 
 def subject_of(

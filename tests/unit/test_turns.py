@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backstory.hooks.turns import Turns
+from backstory.turns import Turns
 
 
 def taken(turns: Turns, place: str) -> bool:

@@ -54,6 +54,11 @@ class Turns:
         self._lock = threading.Lock()
         self._waiting: dict[Hashable, deque[_Waiter]] = {}
 
+    @property
+    def taken(self) -> bool:
+        """Whether anybody is at any place."""
+        return bool(self._waiting)
+
     def take(self, place: Hashable) -> Program[None]:
         """Return when nobody else is there; then `give` must follow."""
         with self._lock:

@@ -1,0 +1,86 @@
+"""Carrying: a value from one version of its schema to another, and what was generated on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from backstory import transforms
+from backstory.domain.errors import BackstoryError, MigrationError
+from backstory.domain.events import from_micros
+from backstory.domain.transforms import Transform
+from backstory.infrastructure.clock import new_id
+
+
+class Generated:
+    """What transformers take from outside, kept in order: an event that rests on it says so."""
+
+    __slots__ = ("_now_us", "given")
+
+    def __init__(self, now_us: Callable[[], int]) -> None:
+        self._now_us = now_us
+        self.given: list[dict[str, Any]] = []
+
+    def now(self) -> datetime:
+        """Return the time, aware UTC."""
+        found = from_micros(self._now_us())
+        self.given.append({"kind": "now", "value": found})
+        return found
+
+    def uuid(self) -> UUID:
+        """Return an id that nobody else was given."""
+        found = UUID(bytes=new_id())
+        self.given.append({"kind": "uuid", "value": found})
+        return found
+
+
+class Carrier:
+    """The steps from one version to another, compiled once. Raises `MigrationError` where they cannot be."""
+
+    def __init__(self, steps: Sequence[Sequence[Transform]], now_us: Callable[[], int]) -> None:
+        try:
+            self._steps: Final = [transforms.compile(step).apply_in_place for step in steps]
+        except BackstoryError as error:
+            raise MigrationError(
+                f"the transforms cannot be made ready: {error}",
+                hint="Import the module that registers the transformer, or install the package that offers it.",
+            ) from error
+        self._now_us = now_us
+        #: The number of the step that the last value was in.
+        self.at = 0
+
+    @classmethod
+    def of_documents(cls, steps: Sequence[Any], now_us: Callable[[], int]) -> Carrier:
+        """Return the carrier of steps as they stand in the log."""
+        return cls([transforms.from_documents(step) for step in steps], now_us)
+
+    def carry(self, value: Any) -> tuple[Any, list[dict[str, Any]]]:
+        """Return what becomes of a value that is nobody else's, and what was generated for it.
+
+        Raises `CarryingError` for a value that cannot be carried.
+        """
+        context = Generated(self._now_us)
+        for number, step in enumerate(self._steps):
+            try:
+                value = step(value, context)
+            except MigrationError as error:
+                raise CarryingError(number, error.path, str(error)) from error
+            except Exception as error:  # noqa: BLE001 - a transformer of the caller's may raise anything
+                raise CarryingError(number, None, f"{type(error).__name__}: {error}") from error
+        return value, context.given
+
+
+class CarryingError(Exception):
+    """A value could not be carried: the number of the step, the path in the value, and why."""
+
+    def __init__(self, step: int, path: str | None, reason: str) -> None:
+        """Take the facts."""
+        self.step = step
+        self.path = path
+        self.reason = reason
+        super().__init__(reason)
+
+
+__all__ = ["Carrier", "CarryingError", "Generated"]
