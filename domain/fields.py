@@ -149,7 +149,7 @@ class Field:
 def _arguments(field: Field) -> dict[str, Any]:
     given = field.to_document()
     del given["type"]
-    inner = {"fields": field.fields and dict(field.fields), "items": field.items}
+    inner = {"fields": dict(field.fields or {}), "items": field.items}
     return {name: inner.get(name, value) for name, value in given.items()}
 
 

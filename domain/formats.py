@@ -27,7 +27,7 @@ _WEEK_OR_DAY: Final = re.compile(r"\d{4}-?W\d\d(?:-?\d)?|\d{4}-?\d\d-?\d\d", re.
 
 def is_date_time(text: str) -> bool:
     """Return whether a text is an RFC 3339 time, such as `2026-03-01T12:00:00Z`; leap seconds are not taken."""
-    return _DATE_TIME.fullmatch(text) is not None and _parses(datetime.fromisoformat, text)
+    return _DATE_TIME.fullmatch(text) is not None and _parses(datetime.fromisoformat, text.upper())
 
 
 def _is_date(text: str) -> bool:

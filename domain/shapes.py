@@ -62,14 +62,16 @@ def shape_of(version: SchemaVersion) -> Shape:
 
 
 def _of_field(declared: Field) -> Shape:
+    enum = declared.enum
+    takes_null = declared.type == "any" and (enum is None or any(value is None for value in enum))
     return Shape(
         types=None if declared.type == "any" else frozenset({declared.type}),
         required=declared.required,
-        nullable=declared.nullable or declared.type == "any",
+        nullable=declared.nullable or takes_null,
         default=declared.default,
         fields={name: _of_field(part) for name, part in (declared.fields or {}).items()},
         items=None if declared.items is None else _of_field(declared.items),
-        enum=None if declared.enum is None else tuple(value for value in declared.enum if value is not None),
+        enum=None if enum is None else tuple(value for value in enum if value is not None),
         min=_bound(declared.min),
         max=_bound(declared.max),
         max_length=_bound(declared.max_length),

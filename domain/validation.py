@@ -90,7 +90,7 @@ def compiled(rules: Rules) -> Check:
     checks = [_TYPE_CHECKS[rules.type], *_content_checks(rules)]
     if rules.type == "any":
         checks = checks[1:] or checks
-    if rules.nullable and rules.type != "any":
+    if rules.nullable:
         return _null_or(_all(checks))
     return _all(checks)
 
