@@ -83,7 +83,7 @@ class Runner:
         if self.engine.read_only:
             raise ReadOnlyError
         if replaying.get():
-            raise ReadOnlyError(IN_A_REPLAY)
+            raise ReadOnlyError(IN_A_REPLAY, replay=True)
         return self.group.submit(commits)
 
     def close(self) -> None:
@@ -158,7 +158,7 @@ class AsyncRunner:
         if self.engine.read_only:
             raise ReadOnlyError
         if replaying.get():
-            raise ReadOnlyError(IN_A_REPLAY)
+            raise ReadOnlyError(IN_A_REPLAY, replay=True)
         return self.group.submit(commits)
 
     async def close(self) -> None:

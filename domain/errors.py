@@ -111,10 +111,16 @@ class InvalidPointError(BackstoryError, ValueError):
 class ReadOnlyError(BackstoryError):
     """Something would have been written to a store, or view, that is open for reading only."""
 
-    def __init__(self, operation: str = "write", *, store: str | None = None) -> None:
-        """Name the refused operation, and the store where that is known."""
+    def __init__(self, operation: str = "write", *, store: str | None = None, replay: bool = False) -> None:
+        """Name the refused operation, and the store where that is known; `replay`: it was one that refused."""
         self.operation = operation
         self.store = store
+        if replay:
+            super().__init__(
+                f"{operation} refused: a replay changes nothing",
+                hint="Have the hook answer what is to be written, such as `HookResult.fork`: answers are compared only.",
+            )
+            return
         where = "this store" if store is None else f"the store {shown(store)}"
         super().__init__(
             f"{operation} refused: {where} is read-only", hint="Open the store with read_only=False to write."

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import functools
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,13 +100,21 @@ class Recording:
         asked: dict[str, Any] = {"kind": "call", "fn": name, "args": list(args)}
         step = self._next({**asked, "named": named} if named else asked)
         # A sync hook gets what an async function answers at once, and needs no loop for it.
-        return self._later(step, fn) if self._asynchronous and _is_async(fn) else self._answered(step, fn)
+        later = self._asynchronous and step.get("awaitable", False)
+        return self._later(step, fn) if later else self._answered(step, fn)
 
     def read(self, scope: Scope, key: str) -> Any:
         """Return the recorded value and its position."""
         step = self._next({"kind": "read", "scope": str(scope), "key": key})
-        found = (step.get("value", MISSING), step.get("position"))
-        return _found(found) if self._asynchronous else found
+        return self._read_later(step) if self._asynchronous else self._read(step)
+
+    def _read(self, step: Mapping[str, Any]) -> tuple[Any, Any]:
+        if "error" in step:
+            raise _revived(str(step["error"]), None)
+        return step.get("value", MISSING), step.get("position")
+
+    async def _read_later(self, step: Mapping[str, Any]) -> tuple[Any, Any]:
+        return self._read(step)
 
     def _answered(self, step: Mapping[str, Any], fn: object) -> Any:
         if "error" in step:
@@ -134,17 +140,6 @@ def _same(one: Any, other: Any) -> bool:
         return one is other or codec.canonical(one) == codec.canonical(other)
     except InvalidValueError:
         return False
-
-
-def _is_async(fn: Any) -> bool:
-    """Return whether what a function answers is to be awaited, as far as can be told without calling it."""
-    while isinstance(fn, functools.partial):
-        fn = fn.func
-    return inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None))  # noqa: B004 - what is asked is what calling does
-
-
-async def _found(found: Any) -> Any:
-    return found
 
 
 # Errors of calls

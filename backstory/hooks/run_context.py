@@ -251,8 +251,9 @@ class HookContext:
     def call(self, fn: Callable[..., Any], *args: Any, **named: Any) -> Any:
         """Return what `fn(*args, **named)` returns: an outside call, whose answer is recorded.
 
-        What it raises is recorded and raised. Where `fn` is async the answer is to be awaited in an async hook; a
-        sync hook gets it at once. Raises `InvalidValueError` for arguments or answers that no event can hold.
+        The answer is as the record holds it, so that a replay gives the same: a tuple is a list. What the call raises
+        is recorded and raised. Where `fn` is async the answer is to be awaited in an async hook; a sync hook gets it
+        at once. Raises `InvalidValueError` for arguments or answers that no event can hold.
         """
         self._check()
         name = storable(f"{getattr(fn, '__module__', None)}.{getattr(fn, '__qualname__', type(fn).__qualname__)}")
@@ -263,13 +264,15 @@ class HookContext:
         try:
             answer = self._outside.call(name, fn, args, named)
             if not inspect.isawaitable(answer):
-                step["value"] = _storable(answer, name)
-                return answer
+                return _kept(answer, step, name)
         except (Exception, SystemExit) as error:
             step["error"] = told(error)
             raise
         later = _noted(answer, step, name)
-        return later if self.asynchronous else self._wait(later)
+        if not self.asynchronous:
+            return self._wait(later)
+        step["awaitable"] = True
+        return later
 
     def read(self, scope: Scope | str, key: str, default: Any = None) -> Any:
         """Return a key's value as the operation sees it, or the default; in an async hook it is to be awaited."""
@@ -277,10 +280,13 @@ class HookContext:
         home, name = as_scope(scope), normalise_key(key)
         step: dict[str, Any] = {"kind": "read", "scope": str(home), "key": name}
         self.steps.append(step)
-        answer = self._outside.read(home, name)
         if self.asynchronous:
-            return _found_later(answer, step, default)
-        return _found(answer, step, default)
+            return _found_later(self._outside.read(home, name), step, default)
+        try:
+            return _found(self._outside.read(home, name), step, default)
+        except (Exception, SystemExit) as error:
+            step["error"] = told(error)
+            raise
 
     # For those who run it
 
@@ -308,14 +314,18 @@ def _storable(value: Any, name: str) -> Any:
         ) from error
 
 
+def _kept(answer: Any, step: dict[str, Any], name: str) -> Any:
+    """Put an answer into its step, and return the hook's own copy of what is there."""
+    step["value"] = _storable(answer, name)
+    return _storable(step["value"], name)
+
+
 async def _noted(answer: Awaitable[Any], step: dict[str, Any], name: str) -> Any:
     try:
-        found = await answer
-        step["value"] = _storable(found, name)
+        return _kept(await answer, step, name)
     except (Exception, SystemExit) as error:
         step["error"] = told(error)
         raise
-    return found
 
 
 def _found(answer: tuple[Any, int | None], step: dict[str, Any], default: Any) -> Any:
@@ -329,4 +339,8 @@ def _found(answer: tuple[Any, int | None], step: dict[str, Any], default: Any) -
 
 
 async def _found_later(answer: Awaitable[tuple[Any, int | None]], step: dict[str, Any], default: Any) -> Any:
-    return _found(await answer, step, default)
+    try:
+        return _found(await answer, step, default)
+    except (Exception, SystemExit) as error:
+        step["error"] = told(error)
+        raise

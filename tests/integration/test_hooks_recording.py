@@ -234,6 +234,7 @@ def test_what_a_hook_takes_is_recorded_in_order(store: Any, asynchronous: bool) 
     store.set("agent:a", "k", 1)
     (run,) = runs(store)
     here = __name__
+    awaited = {"awaitable": True} if asynchronous else {}
     now, random, fresh, *_ = taken
     assert taken[3:] == [{"city": "Bonn", "days": 3}, "BONN", "Ann", "default"]
     assert (type(now), type(random), type(fresh)) == (datetime, float, UUID)
@@ -242,7 +243,7 @@ def test_what_a_hook_takes_is_recorded_in_order(store: Any, asynchronous: bool) 
         {"kind": "random", "value": random},
         {"kind": "uuid", "value": fresh},
         {"kind": "call", "fn": f"{here}.fetch", "args": ["Bonn"], "named": {"days": 3}, "value": taken[3]},
-        {"kind": "call", "fn": f"{here}.fetch_later", "args": ["Bonn"], "value": "BONN"},
+        {"kind": "call", "fn": f"{here}.fetch_later", "args": ["Bonn"], "value": "BONN", **awaited},
         {"kind": "read", "scope": "user:u", "key": "name", "position": position - (position > 1), "value": "Ann"},
         {"kind": "read", "scope": "user:u", "key": "absent"},
         {"kind": "call", "fn": f"{here}.refuse", "args": ["Bonn"], "error": "LookupError: Bonn"},

@@ -15,7 +15,7 @@ import pytest
 import structlog
 
 import backstory
-from backstory import HookCancelledError, HookError, InvalidValueError, ReadOnlyError
+from backstory import HookCancelledError, HookError, InvalidValueError, ReadOnlyError, StoreUnavailableError
 from backstory.domain.errors import InvalidPointError, InvalidScopeError
 from backstory.domain.hooks import HookResult
 from backstory.infrastructure import codec
@@ -680,6 +680,92 @@ def test_a_call_that_a_hook_gave_up_waiting_for_does_not_answer_in_a_replay_eith
     assert (True, True) == (result.ok, result.comparison.identical)
 
 
+def fetch_soon(city: str) -> Any:
+    """Answer with an awaitable, though nothing about it says so."""
+    return fetch_later(city)
+
+
+async def wants_two(one: int, two: int) -> int:
+    return one + two
+
+
+def test_a_replay_hands_back_an_awaitable_exactly_where_the_run_did(store: Any) -> None:
+    async def hook(context: Any) -> HookResult:
+        told = [await context.call(fetch_soon, "a"), await context.call(lambda: fetch_later("b"))]
+        try:
+            context.call(wants_two, 1)  # it is refused at once: there is nothing to await
+        except TypeError as error:
+            told.append(str(error))
+        told.append(context.call(str, 3))
+        return HookResult.modified(told)
+
+    store.hooks.register("before_state_write", hook, name="awaits")
+    store.set("agent:a", "k", 1)
+    result = only(store)
+    assert (True, True) == (result.ok, result.comparison.identical), result.error
+    assert [True, True, None, None] == [step.get("awaitable") for step in result.execution.data["steps"]]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_run_gets_from_a_call_what_its_replay_gets(memory: Any, *, asynchronous: bool) -> None:
+    def pair() -> Any:
+        return (1, [2.5], {"deep": ()})
+
+    def told(found: Any) -> HookResult:
+        said = repr(found)
+        found[1].append("the hook's own")
+        return HookResult.modified(said)
+
+    async def pair_later() -> Any:
+        return pair()
+
+    async def later(context: Any) -> HookResult:
+        return told(await context.call(pair_later))
+
+    def at_once(context: Any) -> HookResult:
+        return told(context.call(pair))
+
+    memory.hooks.register("before_state_write", later if asynchronous else at_once, name="hook")
+    memory.set("agent:a", "k", 1)
+    assert "[1, [2.5], {'deep': []}]" == memory.get("agent:a", "k")
+    for _ in range(2):
+        result = only(memory)
+        assert (True, True) == (result.ok, result.comparison.identical)
+    assert [1, [2.5], {"deep": []}] == result.execution.data["steps"][0]["value"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_read_that_failed_fails_in_the_replay_as_well(
+    memory: Any, monkeypatch: pytest.MonkeyPatch, *, asynchronous: bool
+) -> None:
+    def away(*_: Any) -> Any:
+        raise StoreUnavailableError("the store is away")
+
+    async def away_later(*_: Any) -> Any:
+        away()
+
+    async def later(context: Any) -> HookResult:
+        try:
+            return HookResult.modified(await context.read("agent:b", "k"))
+        except StoreUnavailableError as error:
+            return HookResult.modified(str(error))
+
+    def at_once(context: Any) -> HookResult:
+        try:
+            return HookResult.modified(context.read("agent:b", "k"))
+        except StoreUnavailableError as error:
+            return HookResult.modified(str(error))
+
+    memory.hooks.register("before_state_write", later if asynchronous else at_once, name="reads")
+    with monkeypatch.context() as patch:
+        patch.setattr("backstory.hooks.run_context.World.read", away_later if asynchronous else away)
+        memory.set("agent:a", "k", 1)
+    result = only(memory)
+    (step,) = result.execution.data["steps"]
+    assert step["error"].startswith("StoreUnavailableError: the store is away")
+    assert (True, True) == (result.ok, result.comparison.identical), result.comparison.summary
+
+
 def test_a_hook_that_hangs_in_its_replay_is_left_behind(memory: Any) -> None:
     hangs = [False]
 
@@ -758,7 +844,7 @@ def test_what_a_hook_writes_in_a_replay_is_refused(store_url: str, timeout_s: fl
         armed[0] = True
         position = runs(store)[-1].position
         assert 0 == store.replay.hooks(timeout_s=timeout_s).failed
-        assert ["write inside a replay refused: this store is read-only"] * 3 == [
+        assert ["write inside a replay refused: a replay changes nothing"] * 3 == [
             each.partition(";")[0].partition(".")[0] for each in refused
         ]
         written = [event.type for event in store.log(since=position)]
