@@ -728,10 +728,9 @@ def test_a_run_gets_from_a_call_what_its_replay_gets(memory: Any, *, asynchronou
     memory.hooks.register("before_state_write", later if asynchronous else at_once, name="hook")
     memory.set("agent:a", "k", 1)
     assert "[1, [2.5], {'deep': []}]" == memory.get("agent:a", "k")
-    for _ in range(2):
-        result = only(memory)
-        assert (True, True) == (result.ok, result.comparison.identical)
-    assert [1, [2.5], {"deep": []}] == result.execution.data["steps"][0]["value"]
+    results = [only(memory) for _ in range(2)]
+    assert [(True, True)] * 2 == [(result.ok, result.comparison.identical) for result in results]
+    assert [1, [2.5], {"deep": []}] == results[0].execution.data["steps"][0]["value"]
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
