@@ -416,11 +416,19 @@ def test_a_transformer_of_ones_own_gets_values_context_and_options() -> None:
     assert [(([1, "changed behind the back"], MISSING), NOON, 2)] == seen
 
 
-def test_what_a_transformer_returns_is_shared_by_no_two_values() -> None:
-    registry = Transformers({"same": lambda _values, _context, _shared=[]: _shared})
-    plan = transforms.compile([transforms.compute("a", "same"), transforms.default("a[0]", 1)], registry)
+def test_what_is_written_is_shared_by_no_two_values() -> None:
+    shared: list[Any] = []
+    registry = Transformers({**BUILT_IN, "same": lambda _values, _context: shared})
+    plan = [transforms.compute("a", "same"), transforms.default("b", []), transforms.compute("c", "constant", value=[])]
+    compiled = transforms.compile(plan, registry)
+    for part in compiled.apply({}, Context()).values():
+        part.append("mine")
 
-    assert [{"a": [1]}, {"a": [1]}] == [plan.apply({}, Context()) for _ in range(2)]
+    assert {"a": [], "b": [], "c": []} == compiled.apply({}, Context())
+
+
+def test_a_target_that_is_taken_is_refused_before_its_transformer_is_called() -> None:
+    assert "b" == refused({"b": 1}, transforms.compute("b", "upper", "none")).path
 
 
 def test_one_name_stands_for_one_function() -> None:
