@@ -46,6 +46,7 @@ from backstory.store import StateStore, StateView, Subscription
 from backstory.verification import Problem, VerificationReport
 
 if TYPE_CHECKING:
+    from backstory import transforms
     from backstory.async_stepping import AsyncReplaySession
     from backstory.counterfactuals import Counterfactual
     from backstory.domain.breaker import Breaker
@@ -155,6 +156,7 @@ __all__ = [
     "derive",
     "open",
     "open_async",
+    "transforms",
 ]
 
 #: Where the names of hooks and of questions to the past are: imported when one is first asked for, for most programs
@@ -200,6 +202,8 @@ _LATER: Final = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "transforms":
+        return import_module("backstory.transforms")
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = globals()[name] = getattr(import_module(_LATER[name]), name)
