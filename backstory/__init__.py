@@ -47,6 +47,15 @@ from backstory.verification import Problem, VerificationReport
 
 if TYPE_CHECKING:
     from backstory import transforms
+    from backstory.domain.bindings import Binding
+    from backstory.domain.compatibility import Compatibility
+    from backstory.domain.fields import Field
+    from backstory.domain.migrations import Migration
+    from backstory.migrations.face import MigrationPlan
+    from backstory.migrations.async_face import AsyncMigrationPlan
+    from backstory.migrations.reports import MigrationReport, Preview
+    from backstory.domain.schemas import Schema, SchemaVersion
+    from backstory.domain.validation import Violation
     from backstory.async_stepping import AsyncReplaySession
     from backstory.counterfactuals import Counterfactual
     from backstory.domain.breaker import Breaker
@@ -74,6 +83,7 @@ __all__ = [
     "EXISTS",
     "MISSING",
     "AccessDeniedError",
+    "AsyncMigrationPlan",
     "AsyncReplaySession",
     "AsyncStateStore",
     "AsyncStateView",
@@ -82,12 +92,14 @@ __all__ = [
     "At",
     "BackstoryError",
     "BackupError",
+    "Binding",
     "Branch",
     "Breaker",
     "Breakpoint",
     "Cascade",
     "Change",
     "Comparison",
+    "Compatibility",
     "ConfigError",
     "ConflictError",
     "Counterfactual",
@@ -99,6 +111,7 @@ __all__ = [
     "Event",
     "Every",
     "Explanation",
+    "Field",
     "HookCancelledError",
     "HookContext",
     "HookError",
@@ -119,9 +132,13 @@ __all__ = [
     "InvalidValueError",
     "Loop",
     "Metrics",
+    "Migration",
     "MigrationError",
+    "MigrationPlan",
+    "MigrationReport",
     "NotFoundError",
     "Once",
+    "Preview",
     "Problem",
     "Rate",
     "ReadOnlyError",
@@ -134,7 +151,9 @@ __all__ = [
     "RetentionReport",
     "Schedule",
     "ScheduledRun",
+    "Schema",
     "SchemaError",
+    "SchemaVersion",
     "Scope",
     "SlowHook",
     "StateStore",
@@ -150,6 +169,7 @@ __all__ = [
     "ValueDifference",
     "ValueTooLargeError",
     "VerificationReport",
+    "Violation",
     "WriteContext",
     "carried",
     "context",
@@ -162,17 +182,21 @@ __all__ = [
 #: Where the names of hooks and of questions to the past are: imported when one is first asked for, for most programs
 #: need none.
 _LATER: Final = {
+    "AsyncMigrationPlan": "backstory.migrations.async_face",
     "AsyncReplaySession": "backstory.async_stepping",
     "At": "backstory.schedules",
+    "Binding": "backstory.domain.bindings",
     "Breaker": "backstory.domain.breaker",
     "Breakpoint": "backstory.replay.breakpoints",
     "Cascade": "backstory.replay.inspection",
     "Comparison": "backstory.replay.comparison",
+    "Compatibility": "backstory.domain.compatibility",
     "Counterfactual": "backstory.counterfactuals",
     "Cron": "backstory.schedules",
     "Divergence": "backstory.hooks.replaying",
     "Every": "backstory.schedules",
     "Explanation": "backstory.replay.explanation",
+    "Field": "backstory.domain.fields",
     "HookContext": "backstory.hooks.run_context",
     "HookExecution": "backstory.hooks.history",
     "HookHandle": "backstory.hooks.handle",
@@ -183,7 +207,11 @@ _LATER: Final = {
     "Impact": "backstory.replay.explanation",
     "Inspection": "backstory.replay.inspection",
     "Loop": "backstory.replay.inspection",
+    "Migration": "backstory.domain.migrations",
+    "MigrationPlan": "backstory.migrations.face",
+    "MigrationReport": "backstory.migrations.reports",
     "Once": "backstory.schedules",
+    "Preview": "backstory.migrations.reports",
     "Rate": "backstory.projections.rates",
     "ReplayReport": "backstory.hooks.replaying",
     "ReplayResult": "backstory.hooks.replaying",
@@ -192,11 +220,14 @@ _LATER: Final = {
     "RetentionReport": "backstory.hooks.retention",
     "Schedule": "backstory.schedules",
     "ScheduledRun": "backstory.schedules",
+    "Schema": "backstory.domain.schemas",
+    "SchemaVersion": "backstory.domain.schemas",
     "SlowHook": "backstory.replay.inspection",
     "Timeline": "backstory.replay.timeline",
     "TimelineEntry": "backstory.replay.timeline",
     "TimelineStats": "backstory.replay.timeline",
     "ValueDifference": "backstory.replay.comparison",
+    "Violation": "backstory.domain.validation",
     "derive": "backstory.tracing",
 }
 

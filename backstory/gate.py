@@ -15,6 +15,7 @@ from backstory.domain.commits import Commit, KeyHead, Outcome
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
 from backstory.domain.events import MISSING, StoredEvent
+from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Program
 from backstory.projections.state import StateReader
 
@@ -41,6 +42,10 @@ class Session(Protocol):
 
     def refer(self, intent: Intent) -> Program[Intent]:
         """Return the intent of a copy that refers to what it copies."""
+        ...
+
+    def seen(self, stream: str, key: str, as_of: object) -> Program[tuple[object, KeyHead]]:
+        """Return a point at which a key is read, and its head there: both stay what they are."""
         ...
 
     def saw(self, head: KeyHead, as_of: object = None) -> tuple[int, ...]:
@@ -78,8 +83,16 @@ class HookPath(Protocol):
         """Perform an operation inside a transaction, as its hooks have it."""
         ...
 
+    def behind(self, session: DirectSession, intent: Intent, author: Author) -> Program[Performed]:
+        """Perform an operation that no hook before it may change; those behind it run."""
+        ...
+
     def read(self, session: Session, stream: str, key: str, as_of: object, operation: str) -> Program[Any]:
         """Return a key's value or `MISSING`, as its hooks have it."""
+        ...
+
+    def fire(self, session: DirectSession, point: HookPoint, data: bytes, author: Author) -> Program[bytes]:
+        """Run the hooks of a point that no operation on state fires; return the data as they left it."""
         ...
 
     def underway(self) -> AbstractContextManager[None]:
@@ -116,12 +129,14 @@ class HookPath(Protocol):
 class Gate:
     """Where hooks join the path of a store's operations: empty until one is registered."""
 
-    __slots__ = ("path", "scheduler")
+    __slots__ = ("path", "runs", "scheduler")
 
     def __init__(self) -> None:
         self.path: HookPath | None = None
         #: What runs replays when they come due; there is one once something is scheduled.
         self.scheduler: Any = None
+        #: The migrations that run in this process.
+        self.runs: set[str] = set()
 
 
 def items_of(session: Session, gate: Gate, stream: str, prefix: str, as_of: object) -> Program[dict[str, Any]]:

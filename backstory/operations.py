@@ -10,7 +10,7 @@ from uuid import UUID
 from backstory.committing import reading
 from backstory.context import WriteContext, author_of
 from backstory.domain.decisions import Decisions, Expected, NewEvent
-from backstory.domain.errors import ConflictError, InvalidValueError, SchemaError
+from backstory.domain.errors import ConflictError, InvalidValueError
 from backstory.domain.events import ANY, MISSING, Event, ExpectedVersion, RecordedEvent, value_in
 from backstory.domain.keys import normalise_key, validate_prefix
 from backstory.domain.ports import Here, Program
@@ -58,9 +58,20 @@ class Operations:
         self, scope: Scope | str, key: str, default: Any, as_of: object, schema_version: str | None
     ) -> Program[Any]:
         if schema_version is not None:
-            raise SchemaError("no schema is registered for this value", hint="Leave `schema_version` out.")
+            return (yield from self._get_as(stream_of(scope), normalise_key(key), default, as_of, schema_version))
         value = yield from self._session.get(stream_of(scope), normalise_key(key), as_of)
         return default if value is MISSING else value
+
+    def _get_as(  # noqa: PLR0917 - the face's arguments, passed on
+        self, stream: str, key: str, default: Any, as_of: object, version: str
+    ) -> Program[Any]:
+        from backstory.migrations.upcasting import upcast  # noqa: PLC0415 - only where values carry schemas
+
+        at, head = yield from self._session.seen(stream, key, as_of)
+        value = yield from self._session.get(stream, key, at)
+        if value is MISSING:
+            return default
+        return (yield from upcast(self._state.reader, self._state.lineage, value, head.position, version))
 
     def exists(self, scope: Scope | str, key: str, as_of: object) -> Program[bool]:
         value = yield from self._session.get(stream_of(scope), normalise_key(key), as_of, "exists")

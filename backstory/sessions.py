@@ -67,6 +67,13 @@ class DirectSession:
         head = yield from self.state.reader.key_head(self.state.lineage, stream, key, LAST_POSITION)
         return head, now_us
 
+    def seen(self, stream: str, key: str, as_of: object) -> Program[tuple[object, KeyHead]]:
+        """Return a point at which a key is read, and its head there."""
+        yield from self.guard.settle()
+        at = yield from self.state.at(as_of)
+        head = yield from self.state.reader.key_head(self.state.lineage, stream, key, at.position)
+        return at, head
+
     def get(self, stream: str, key: str, as_of: object, operation: str = "get") -> Program[Any]:
         """Return a key's value or `MISSING`."""
         path = self._gate.path

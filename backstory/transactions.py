@@ -13,7 +13,7 @@ from backstory.domain.branches import BranchRow, Lineage
 from backstory.domain.commits import Commit, Decision, Draft, Expiry, KeyHead, Needs, Read, View, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
-from backstory.domain.errors import StoreClosedError
+from backstory.domain.errors import SchemaError, StoreClosedError
 from backstory.domain.events import MISSING, RecordedEvent, StoredEvent, settle
 from backstory.domain.ports import LAST_POSITION, LogHead, Program
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET, BranchView, Facts, preview, sequence
@@ -270,6 +270,21 @@ class TransactionSession:
         at = yield from self.begin()
         head = yield from self._load_key(stream, key, at)
         return head, at.instant_us
+
+    def seen(self, stream: str, key: str, as_of: object) -> Program[tuple[object, KeyHead]]:
+        """Return a point at which a key is read, and its head there; None for what this transaction sees.
+
+        Raises `SchemaError` for its own writes: which schema they carry is known when they are committed.
+        """
+        if as_of is not None:
+            return (yield from self.home.seen(stream, key, as_of))
+        head, _ = yield from self.head_of(stream, key)
+        if head.position > self._began:
+            raise SchemaError(
+                f"{stream} {key} was written in this transaction, and carries no schema yet",
+                hint="Commit first, or leave `schema_version` out.",
+            )
+        return None, head
 
     def get(self, stream: str, key: str, as_of: object, operation: str = "get") -> Program[Any]:
         """Return a key's value or `MISSING`; with a point, what is committed there."""

@@ -114,6 +114,19 @@ class Bindings:
         """Return the bindings as they were made, without what migrations made of them, in order."""
         return [each for each in self._made if isinstance(each, Binding)]
 
+    def current(self) -> set[tuple[str, str]]:
+        """Return names and versions that bindings are at, where migrations of all that they select have moved them."""
+        found = set()
+        for index, each in enumerate(self._made):
+            if isinstance(each, Binding):
+                version = each.version
+                for later in self._made[index + 1 :]:
+                    moved = isinstance(later, Move) and later.schema == each.schema
+                    if isinstance(later, Move) and moved and later.selection.covers(each.selection):
+                        version = later.to
+                found.add((each.schema, version))
+        return found
+
     def versions(self) -> set[tuple[str, str]]:
         """Return names and versions of all schemas that writes may have to meet."""
         found = set()

@@ -19,9 +19,17 @@ class Selection(NamedTuple):
 
     def fits(self, stream: str, key: str) -> bool:
         """Return whether a key is among those selected."""
-        return (self.scope is None or fits_scope(self.scope, stream)) and (
-            self.keys == "*" or match_keys(self.keys, key)
-        )
+        return self.fits_scope(stream) and (self.keys == "*" or match_keys(self.keys, key))
+
+    def covers(self, other: Selection) -> bool:
+        """Return whether all that another one selects is surely selected by this one too."""
+        one = other.one_scope
+        scopes = self.scope in {None, other.scope} or (one is not None and self.fits_scope(one))
+        return scopes and self.keys in {"*", other.keys}
+
+    def fits_scope(self, stream: str | None) -> bool:
+        """Return whether a scope is among those selected."""
+        return self.scope is None or (stream is not None and fits_scope(self.scope, stream))
 
     @property
     def one_scope(self) -> str | None:

@@ -40,6 +40,7 @@ NAMES: Final = (
     "Scheduler",
     "Schemas",
     "Migrations",
+    "MigrationPlan",
 )
 WORDS: Final = (
     (r"await asyncio\.", "await asyncio."),
@@ -65,6 +66,10 @@ WORDS: Final = (
     (r"\basyncio\.Task\[None\]", "threading.Thread"),
     (r"^import asyncio\nimport contextvars\n", "import contextvars\nimport threading\n"),
     (r"from backstory\.hooks\.async_background import", "from backstory.hooks.background import"),
+    (
+        r"^import asyncio\nfrom collections\.abc import Callable, Mapping, Sequence\n",
+        "from collections.abc import Callable, Mapping, Sequence\nfrom concurrent.futures import ThreadPoolExecutor\n",
+    ),
     (r"^import asyncio\nimport time\n", "import time\nfrom concurrent.futures import ThreadPoolExecutor\n"),
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"from backstory\.async_scheduler import", "from backstory.scheduler import"),

@@ -107,7 +107,7 @@ class Path:
         if self.registry.before_writes:
             return (yield from self._in_turn(session, intent, author))
         if self.registry.after_writes:
-            return (yield from self._marked(session, intent, author))
+            return (yield from self.behind(session, intent, author))
         return (yield from session.perform_plain(intent, author))
 
     def write_in(self, tx: TransactionSession, intent: Intent, author: Author) -> Program[Performed]:
@@ -220,8 +220,8 @@ class Path:
         )
         return draft._replace(extra=marked(draft.extra, self.after.writer, names)) if names else draft
 
-    def _marked(self, session: DirectSession, intent: Intent, author: Author) -> Program[Performed]:
-        """Perform an operation that only has hooks behind it: decided under the lock, as if there were none."""
+    def behind(self, session: DirectSession, intent: Intent, author: Author) -> Program[Performed]:
+        """Perform an operation with the hooks behind it alone: decided under the lock, as if there were none."""
         if intent.decide is None:
             intent = Intent(tuple(map(self.mark, intent.drafts)))
         else:

@@ -61,7 +61,7 @@ class AsyncSchemas:
         """Have new values meet a schema, where scope and keys fit; both may hold `*`. It may be awaited.
 
         The version is the latest that is registered then, unless one is named; migrations move it on. With the mode
-        `enforce` other values are refused with `SchemaError`; with `mark` they are written, and do not carry the schema.
+        `enforce` other values are refused with `SchemaError`; with `mark` they are written, and carry no schema.
         Of several bindings that fit a key the last one made counts. It is written when it is awaited, or with whatever
         touches the store next. Raises `InvalidScopeError`, `InvalidKeyError`, and, then, `SchemaError`.
         """
@@ -98,19 +98,22 @@ class AsyncSchemas:
     # </sync>
     async def unbind(self, name: str, *, scope: Scope | str | None = None, keys: str = "*") -> bool:
         """Take back what `bind` said of this very selection; return whether there was anything."""
-        return await self._ask(registering.unbind(self._core, name, selection_of(scope, keys)))
+        return bool(await self._ask(registering.unbind(self._core, name, selection_of(scope, keys))))
 
     async def bindings(self) -> list[Binding]:
         """Return the bindings that hold, in the order in which they were made."""
-        return await self._ask(registering.bindings(self._core))
+        found: list[Binding] = await self._ask(registering.bindings(self._core))
+        return found
 
     async def names(self) -> list[str]:
         """Return the names of all schemas, sorted."""
-        return await self._ask(registering.names(self._core))
+        found: list[str] = await self._ask(registering.names(self._core))
+        return found
 
     async def versions(self, name: str) -> list[SchemaVersion]:
         """Return a schema's versions, the lowest first; raises `NotFoundError`."""
-        return await self._ask(registering.versions(self._core, name))
+        found: list[SchemaVersion] = await self._ask(registering.versions(self._core, name))
+        return found
 
     async def check(self, old: Any, new: Any) -> Compatibility:
         """Return what changes from one schema to another, and how much of a risk that is.
@@ -118,7 +121,8 @@ class AsyncSchemas:
         Both are schemas as `register` takes them, or registered ones by name: `user@1.0.0`, or `user` for the latest.
         Raises `SchemaError`.
         """
-        return await self._ask(registering.compatibility(self._core, old, new))
+        found: Compatibility = await self._ask(registering.compatibility(self._core, old, new))
+        return found
 
     def _check_writable(self, what: str) -> None:
         if self._core.engine.read_only:
@@ -147,7 +151,7 @@ class _Pending:
         self._settle = settle
 
     def __await__(self) -> Generator[Any, None, None]:
-        return (yield from self._settle().__await__())
+        yield from self._settle().__await__()
 
 
 # </async>

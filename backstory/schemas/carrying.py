@@ -10,6 +10,7 @@ from uuid import UUID
 from backstory import transforms
 from backstory.domain.errors import BackstoryError, MigrationError
 from backstory.domain.events import from_micros
+from backstory.domain.transformers import TransformContext
 from backstory.domain.transforms import Transform
 from backstory.infrastructure.clock import new_id
 
@@ -39,37 +40,33 @@ class Generated:
 class Carrier:
     """The steps from one version to another, compiled once. Raises `MigrationError` where they cannot be."""
 
-    def __init__(self, steps: Sequence[Sequence[Transform]], now_us: Callable[[], int]) -> None:
+    def __init__(self, steps: Sequence[Sequence[Transform]]) -> None:
         try:
             self._steps: Final = [transforms.compile(step).apply_in_place for step in steps]
         except BackstoryError as error:
             raise MigrationError(
-                f"the transforms cannot be made ready: {error}",
+                f"the transforms cannot be made ready: {error.message}",
                 hint="Import the module that registers the transformer, or install the package that offers it.",
             ) from error
-        self._now_us = now_us
-        #: The number of the step that the last value was in.
-        self.at = 0
 
     @classmethod
-    def of_documents(cls, steps: Sequence[Any], now_us: Callable[[], int]) -> Carrier:
+    def of_documents(cls, steps: Sequence[Any]) -> Carrier:
         """Return the carrier of steps as they stand in the log."""
-        return cls([transforms.from_documents(step) for step in steps], now_us)
+        return cls([transforms.from_documents(step) for step in steps])
 
-    def carry(self, value: Any) -> tuple[Any, list[dict[str, Any]]]:
-        """Return what becomes of a value that is nobody else's, and what was generated for it.
+    def carry(self, value: Any, context: TransformContext) -> Any:
+        """Return what becomes of a value that is nobody else's.
 
         Raises `CarryingError` for a value that cannot be carried.
         """
-        context = Generated(self._now_us)
         for number, step in enumerate(self._steps):
             try:
                 value = step(value, context)
             except MigrationError as error:
-                raise CarryingError(number, error.path, str(error)) from error
-            except Exception as error:  # noqa: BLE001 - a transformer of the caller's may raise anything
+                raise CarryingError(number, error.path, error.message) from error
+            except Exception as error:  # a transformer of the caller's may raise anything
                 raise CarryingError(number, None, f"{type(error).__name__}: {error}") from error
-        return value, context.given
+        return value
 
 
 class CarryingError(Exception):

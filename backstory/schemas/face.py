@@ -70,19 +70,22 @@ class Schemas:
 
     def unbind(self, name: str, *, scope: Scope | str | None = None, keys: str = "*") -> bool:
         """Take back what `bind` said of this very selection; return whether there was anything."""
-        return self._ask(registering.unbind(self._core, name, selection_of(scope, keys)))
+        return bool(self._ask(registering.unbind(self._core, name, selection_of(scope, keys))))
 
     def bindings(self) -> list[Binding]:
         """Return the bindings that hold, in the order in which they were made."""
-        return self._ask(registering.bindings(self._core))
+        found: list[Binding] = self._ask(registering.bindings(self._core))
+        return found
 
     def names(self) -> list[str]:
         """Return the names of all schemas, sorted."""
-        return self._ask(registering.names(self._core))
+        found: list[str] = self._ask(registering.names(self._core))
+        return found
 
     def versions(self, name: str) -> list[SchemaVersion]:
         """Return a schema's versions, the lowest first; raises `NotFoundError`."""
-        return self._ask(registering.versions(self._core, name))
+        found: list[SchemaVersion] = self._ask(registering.versions(self._core, name))
+        return found
 
     def check(self, old: Any, new: Any) -> Compatibility:
         """Return what changes from one schema to another, and how much of a risk that is.
@@ -90,7 +93,8 @@ class Schemas:
         Both are schemas as `register` takes them, or registered ones by name: `user@1.0.0`, or `user` for the latest.
         Raises `SchemaError`.
         """
-        return self._ask(registering.compatibility(self._core, old, new))
+        found: Compatibility = self._ask(registering.compatibility(self._core, old, new))
+        return found
 
     def _check_writable(self, what: str) -> None:
         if self._core.engine.read_only:

@@ -15,11 +15,13 @@ from backstory.domain.sequencer import STATE_SET
 from backstory.domain.validation import Validator, refusal
 from backstory.infrastructure import codec
 from backstory.revaluing import revalued
-from backstory.schemas.carrying import Carrier, CarryingError
+from backstory.schemas.carrying import Carrier, CarryingError, Generated
 from backstory.schemas.histories import histories_of, rows_of
 from backstory.schemas.validators import validator_of
 
 _MOST_KEYS: Final = 10_000
+#: How values come about that say themselves which schema they carry.
+_OWN_OPS: Final = frozenset({"migrate", "restore"})
 
 
 class Known:
@@ -64,13 +66,15 @@ class Known:
     def checked(self, draft: Draft) -> Draft:
         """Return a write as it may be written: carrying the schema that it meets.
 
-        One that carries a schema already is the store's own, of a migration or its rollback. Raises `SchemaError`, or
+        What a migration, a rollback or a restore writes carries what it is to carry. Raises `SchemaError`, or
         `MigrationError` for a value that a migration under way cannot carry over.
         """
-        if draft.type != STATE_SET or draft.key is None or codec.schema_of(draft.extra) is not None:
+        if draft.type != STATE_SET or draft.key is None:
             return draft
         rule = self.rule_at(draft.stream, draft.key)
-        return draft if rule is None else self._met(draft, draft.key, rule)
+        if rule is None or codec.parts_of_set(draft.data)[1] in _OWN_OPS:
+            return draft
+        return self._met(draft, draft.key, rule)
 
     def _met(self, draft: Draft, key: str, rule: Rule) -> Draft:
         value = codec.decode_value(codec.parts_of_set(draft.data)[0])
@@ -98,9 +102,10 @@ class Known:
                     key=key,
                     hint=f"Write values of {move.to}, or wait until the migration is over.",
                 )
-            carrier = self._carriers[move.migration_id, rule.version] = Carrier.of_documents(route, self._now_us)
+            carrier = self._carriers[move.migration_id, rule.version] = Carrier.of_documents(route)
+        context = Generated(self._now_us)
         try:
-            value, generated = carrier.carry(codec.decode_value(codec.parts_of_set(draft.data)[0]))
+            value = carrier.carry(codec.decode_value(codec.parts_of_set(draft.data)[0]), context)
         except CarryingError as error:
             raise MigrationError(
                 f"migration {move.migration_id} is under way, and cannot carry over what is written to "
@@ -113,7 +118,7 @@ class Known:
         found = self.validator(rule.schema, move.to)(value)
         if found:
             raise refusal(found, schema=rule.schema, version=move.to, scope=draft.stream, key=key)
-        carried = {"migration": move.migration_id, "from": rule.version, "generated": generated, "write": True}
+        carried = {"migration": move.migration_id, "from": rule.version, "generated": context.given, "write": True}
         said: dict[str, Any] = {"schema": [rule.schema, move.to], "carried": carried}
         return revalued(draft, codec.encode_value(value))._replace(extra=codec.extra_with(draft.extra, said))
 

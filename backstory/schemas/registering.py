@@ -21,6 +21,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.aggregates.schema_history import SchemaHistory, stream_of_schema
 from backstory.infrastructure.clock import new_id
 from backstory.schemas.histories import history_of, rows_of
+from backstory.schemas.sources import version_from
 
 _STREAMS: Final = "custom:schema:"
 
@@ -84,7 +85,8 @@ def _check_level(history: SchemaHistory, version: SchemaVersion) -> None:
     reasons = refused_by_level(last, version)
     if reasons:
         raise SchemaError(
-            f"{version.reference} breaks {last.reference}, which is to stay {last.compatibility} compatible: {reasons[0]}",
+            f"{version.reference} breaks {last.reference}, which wants {last.compatibility} compatibility: "
+            f"{reasons[0]}",
             schema=version.name,
             version=version.version,
             hint="Give it a higher major version, or declare what is added optional or with a default.",
@@ -143,8 +145,6 @@ def compared(core: Core, given: object) -> Program[SchemaVersion]:
     if isinstance(given, str):
         name, version = parse_reference(given)
         return (yield from known_version(core, name, version))
-    from backstory.schemas.sources import version_from
-
     return version_from(given, name=None, version=None)
 
 

@@ -48,7 +48,7 @@ def _renamed(found: SchemaVersion, name: str | None, version: str | None) -> Sch
 
 
 def _of_document(document: dict[str, Any], name: str, version: str | None) -> SchemaVersion:
-    from backstory.infrastructure.json_schema import check_document  # noqa: PLC0415 - its library is an extra
+    from backstory.infrastructure.json_schema import check_document
 
     version = "1.0.0" if version is None else version
     checked_name(name)

@@ -43,6 +43,6 @@ def _of_fields(schema: Schema) -> Validator:
 
 
 def _of_json_schema(version: SchemaVersion) -> Validator:
-    from backstory.infrastructure.json_schema import validator  # noqa: PLC0415 - its library is an extra
+    from backstory.infrastructure.json_schema import validator
 
     return validator(version.document)

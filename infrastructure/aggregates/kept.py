@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final, Self
 
-
 from backstory.domain.commits import Draft
 from backstory.domain.context import NOBODY, Author
 from backstory.domain.events import EPOCH, StoredEvent, from_micros

@@ -17,6 +17,9 @@ FAILED: Final = "failed"
 ROLLING_BACK: Final = "rolling_back"
 ROLLED_BACK: Final = "rolled_back"
 ROLLBACK_FAILED: Final = "rollback_failed"
+_PLAN: Final = frozenset(
+    {"schema", "from_", "to", "scope", "keys", "validation", "batch_size", "steps", "routes", "risk", "warnings"}
+)
 
 
 class MigrationRun(KeptAggregate):
@@ -40,7 +43,7 @@ class MigrationRun(KeptAggregate):
 
         def apply(self, aggregate: MigrationRun) -> None:
             """Know the plan."""
-            aggregate.plan = {name: value for name, value in vars(self).items() if not name.startswith("originator")}
+            aggregate.plan = {name: value for name, value in vars(self).items() if name in _PLAN}
             aggregate.status = PLANNED
 
     class Started(TextEvent):
@@ -49,13 +52,11 @@ class MigrationRun(KeptAggregate):
         migration_id: str
         writer: str
         rollback_point: int
-        items: int
 
         def apply(self, aggregate: MigrationRun) -> None:
             """Be under way."""
             aggregate.status = RUNNING
             aggregate.writer = self.writer
-            aggregate.items = self.items
             if aggregate.rollback_point is None:
                 aggregate.rollback_point = self.rollback_point
 
@@ -85,6 +86,16 @@ class MigrationRun(KeptAggregate):
         path: str | None
         error: str
 
+        def apply(self, aggregate: MigrationRun) -> None:
+            """Know what was wrong."""
+            aggregate.failed = {
+                "scope": self.scope,
+                "key": self.key,
+                "message": self.error,
+                "path": self.path,
+                "step": self.step,
+            }
+
     class Validated(TextEvent):
         """Items were held against their schema."""
 
@@ -100,6 +111,11 @@ class MigrationRun(KeptAggregate):
         migration_id: str
         position: int
         items: int
+
+        def apply(self, aggregate: MigrationRun) -> None:
+            """Know how many values there are to migrate."""
+            aggregate.items = self.items
+            aggregate.surveyed = True
 
     class Completed(TextEvent):
         """All items are migrated."""
@@ -141,6 +157,7 @@ class MigrationRun(KeptAggregate):
             aggregate.status = ROLLING_BACK
             aggregate.writer = self.writer
             aggregate.force = self.force
+            aggregate.reason = self.reason
 
     class RollbackCompleted(TextEvent):
         """What was is back, but for what others wrote meanwhile."""
@@ -194,8 +211,13 @@ class MigrationRun(KeptAggregate):
         self.restored = 0
         self.conflicts: list[dict[str, Any]] = []
         self.error: str | None = None
+        self.failed: dict[str, Any] | None = None
         self.duration_s = 0.0
         self.force = False
+        #: Why what was is brought back: `failed`, or `asked`.
+        self.reason = ""
+        #: Whether it is known how many values there are.
+        self.surveyed = False
 
     def say(self, event: str, **facts: Any) -> None:
         """Have something happen to the run."""

@@ -1,0 +1,19 @@
+"""Announcing: the hooks of a run, before it begins and when it has ended."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from backstory.context import author_of
+from backstory.core import Core
+from backstory.domain.hooks import hook_point
+from backstory.domain.ports import Program
+
+
+def fired(core: Core, point: str, data: Any) -> Program[None]:
+    """Run the hooks of a point, if there are any; raises `HookCancelledError` and `HookError` before a run."""
+    path = core.gate.path
+    if path is None:
+        return
+    encoded = core.decisions.encode(data, scope="", key=None)
+    yield from path.fire(core.session, hook_point(point), encoded, author_of({}, core.actor))
