@@ -18,6 +18,7 @@ from backstory.domain.paths import render_path
 __all__ = ["canonical_text", "content_digest"]
 
 _DEEPEST: Final = 200
+_INT_64: Final = range(-(2**63), 2**64)
 _STORED: Final = "Use null, booleans, numbers, text, lists, dicts, bytes, datetime, UUID or Decimal."
 
 
@@ -38,8 +39,10 @@ def content_digest(value: Any) -> str:
 def _plain(value: Any, path: tuple[str | int, ...]) -> Any:
     if len(path) > _DEEPEST:
         raise _refusal(path[:5], f"it is more than {_DEEPEST} containers deep, or inside itself")
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return int(value) if value in _INT_64 else {"$int": hex(value)}  # Python refuses the decimals of a huge one.
     if isinstance(value, float):
         if not isfinite(value):
             raise _refusal(path, f"{value} is no number that can be stored")

@@ -232,9 +232,14 @@ def _check_bounds(field: Field) -> None:
             rule = "an aware datetime or RFC 3339 text" if field.type == "timestamp" else "a finite number"
             _refuse(name, f"must be {rule}, not {shown(bound)}")
     if field.min is not None and field.max is not None:
-        low, high = (time_of(b) if field.type == "timestamp" else b for b in (field.min, field.max))  # type: ignore[arg-type]
+        ordered: Callable[[Any], Any] = time_of if field.type == "timestamp" else _itself
+        low, high = ordered(field.min), ordered(field.max)
         if low > high:
             _refuse("min", f"must not be above max: {shown(field.min)} is above {shown(field.max)}")
+
+
+def _itself(bound: Any) -> Any:
+    return bound
 
 
 def _is_finite(bound: Any) -> bool:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
 from math import isfinite
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from backstory.domain.errors import SchemaError, shown
 from backstory.domain.formats import FORMATS, is_date_time
 from backstory.domain.paths import render_path
-from backstory.domain.redaction import Redaction
+
+if TYPE_CHECKING:
+    from backstory.domain.redaction import Redaction
 
 __all__ = ["Rules", "Validator", "Violation", "compiled", "refusal", "same", "shown_safely", "time_of", "violations"]
 
@@ -51,7 +53,7 @@ class Rules(Protocol):
     @property
     def items(self) -> Any: ...  # noqa: D102
     @property
-    def enum(self) -> tuple[Any, ...] | None: ...  # noqa: D102
+    def enum(self) -> Sequence[Any] | None: ...  # noqa: D102
     @property
     def pattern(self) -> str | None: ...  # noqa: D102
     @property
@@ -191,7 +193,7 @@ _TYPE_CHECKS: Final[dict[str, Check]] = {
 
 
 def _among(rules: Rules) -> Check:
-    enum = rules.enum or ()
+    enum = tuple(rules.enum or ())
     if rules.type == "string":
         return frozenset(enum).__contains__
 
@@ -328,6 +330,9 @@ def _range_words(rules: Rules) -> str:
 
 @cache
 def _redaction() -> Redaction:
+    # Its patterns take some 15 ms to compile; most processes meet no violation.
+    from backstory.domain.redaction import Redaction  # noqa: PLC0415
+
     return Redaction()
 
 

@@ -173,7 +173,7 @@ def _compiled(document: Mapping[str, Any]) -> jsonschema_rs.Validator:
 @cache
 def _library() -> Any:
     try:
-        import jsonschema_rs  # noqa: PLC0415 - 4 MB of an extra, which few processes need
+        import jsonschema_rs  # noqa: PLC0415 - an extra, which few processes need
     except ImportError:
         raise ConfigError(
             "JSON Schema needs the package jsonschema-rs", hint="Install it: pip install backstory[schemas]."

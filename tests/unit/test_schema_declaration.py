@@ -208,6 +208,12 @@ def test_keys_that_look_like_tags_are_no_tags() -> None:
     assert tagged != looks
 
 
+def test_huge_integers_can_be_declared() -> None:
+    field = Field("integer", min=-(10**5000), default=10**5000)
+    assert field == Field("integer", min=-(10**5000), default=10**5000)
+    assert field != Field("integer", min=-(10**5000), default=10**5000 + 1)
+
+
 def test_a_schema_version_says_what_it_is() -> None:
     version = USER.to_version()
     assert version.reference == "user@2.1.0"
