@@ -41,12 +41,8 @@ def _plain(value: Any, path: tuple[str | int, ...]) -> Any:
         raise _refusal(path[:5], f"it is more than {_DEEPEST} containers deep, or inside itself")
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int):
-        return int(value) if value in _INT_64 else {"$int": hex(value)}  # Python refuses the decimals of a huge one.
-    if isinstance(value, float):
-        if not isfinite(value):
-            raise _refusal(path, f"{value} is no number that can be stored")
-        return value
+    if isinstance(value, (int, float)):
+        return _number(value, path)
     if isinstance(value, str):
         return _text(value, path)
     if isinstance(value, Mapping):
@@ -54,6 +50,14 @@ def _plain(value: Any, path: tuple[str | int, ...]) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item, (*path, index)) for index, item in enumerate(value)]
     return _tagged(value, path)
+
+
+def _number(value: float, path: tuple[str | int, ...]) -> Any:
+    if isinstance(value, int):
+        return int(value) if value in _INT_64 else {"$int": hex(value)}  # Python refuses the decimals of a huge one.
+    if not isfinite(value):
+        raise _refusal(path, f"{value} is no number that can be stored")
+    return value
 
 
 def _tagged(value: Any, path: tuple[str | int, ...]) -> dict[str, str]:
