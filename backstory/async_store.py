@@ -476,8 +476,9 @@ class AsyncStateStore(AsyncStateOperations):
     ) -> Counterfactual:
         """Return what would have happened without some events, with other values, or with writes that were not made.
 
-        `replace` maps events to other values; `insert` holds `(point, scope, ("set", key, value))`. What was caused
-        by what vanishes vanishes too; without `cascade` it stays and is listed as stale. Nothing is written.
+        `replace` maps events to other values; `insert` holds `(point, scope, what)`, where `what` is an
+        `Event`, `("set", key, value)` or `("delete", key)`. What was caused by what vanishes vanishes too; without
+        `cascade` it stays and is listed as stale. Nothing is written.
         """
         question = counterfactuals().what_if(
             self._core, without=without, replace=replace, insert=insert, cascade=cascade, keep=self._kept

@@ -95,6 +95,34 @@ def _hook(event: RecordedEvent) -> str:
     return f"hook {data['hook']} answered {result['kind']}{made} at {data['point']}{because}"
 
 
+def _run(verb: str, *, plan: bool = False) -> Callable[[RecordedEvent], str]:
+    """Return what tells of a run of a migration."""
+
+    def tell(event: RecordedEvent) -> str:
+        data = event.data
+        name = f"migration {data['migration_id']}"
+        if plan:
+            name = f"the migration of {data['schema']} to {data['to']}"
+        return _said(event, f"{verb} {name}", f"{name} was {verb}")
+
+    return tell
+
+
+def _bound(event: RecordedEvent) -> str:
+    data = event.data
+    where = f"keys {data['keys']} of {data['scope'] or 'all scopes'}"
+    return _said(
+        event,
+        f"bound schema {data['name']} {data['version']} to {where}",
+        f"schema {data['name']} {data['version']} was bound to {where}",
+    )
+
+
+def _registered(event: RecordedEvent) -> str:
+    name = f"schema {event.data['name']} {event.data['version']}"
+    return _said(event, f"registered {name}", f"{name} was registered")
+
+
 _TELLERS: Final[dict[str, Callable[[RecordedEvent], str]]] = {
     "state.set": _set,
     "state.deleted": _removed,
@@ -107,5 +135,14 @@ _TELLERS: Final[dict[str, Callable[[RecordedEvent], str]]] = {
     "tool.returned": _returned,
     "hook.executed": _hook,
     "hook.failed": lambda event: f"hook {event.data['hook']} failed at {event.data['point']}: {event.data['error']}",
+    "schema.registered": _registered,
+    "schema.bound": _bound,
+    "migration.planned": _run("planned", plan=True),
+    "migration.started": _run("started"),
+    "migration.completed": _run("completed"),
+    "migration.rollback_started": _run("rolled back"),
+    "migration.step_failed": lambda event: (
+        f"{event.data['key']} in {event.data['scope']} failed: {event.data['error']}"
+    ),
     "link.added": lambda event: f"two events were linked as {event.data['kind']}",
 }

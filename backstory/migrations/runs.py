@@ -344,10 +344,11 @@ def record_of(core: Core, migration_id: str) -> Program[MigrationRun]:
     return record
 
 
-def correlation_of(core: Core, record: MigrationRun) -> Program[bytes]:
-    """Return the correlation of a run, packed."""
+def _origin(core: Core, record: MigrationRun) -> Program[tuple[bytes, bytes]]:
+    """Return the correlation of a run, packed, and the id of the event that began it last."""
     rows = yield from rows_of(core.engine, core.lineage, record.id)
-    return rows[0].correlation or b"u" + rows[0].event_id
+    started = [row.event_id for row in rows if row.type == "migration.started"]
+    return rows[0].correlation or b"u" + rows[0].event_id, started[-1]
 
 
 def taken_up(core: Core, migration_id: str, *, active: bool) -> Program[Run]:
@@ -363,8 +364,8 @@ def taken_up(core: Core, migration_id: str, *, active: bool) -> Program[Run]:
     plan = record.plan
     selection = Selection(plan["scope"], plan["keys"])
     shop = yield from prepared(core, facts, selection, validation=plan["validation"], migration_id=migration_id)
-    correlation = yield from correlation_of(core, record)
-    author = author_of({}, core.actor)._replace(correlation=correlation, causes=None)
+    correlation, started = yield from _origin(core, record)
+    author = author_of({}, core.actor)._replace(correlation=correlation, causes=started)
     run = Run(core, record, shop, selection, author, monotonic(), total=record.items, warnings=tuple(plan["warnings"]))
     run.migrated = record.migrated
     return run
