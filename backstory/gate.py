@@ -20,6 +20,7 @@ from backstory.domain.ports import Program
 from backstory.projections.state import StateReader
 
 if TYPE_CHECKING:
+    from backstory.schemas.guard import Guard
     from backstory.sessions import DirectSession
     from backstory.transactions import TransactionSession
 
@@ -30,6 +31,11 @@ class Session(Protocol):
     @property
     def state(self) -> StateReader:
         """What reads the log's state on this branch."""
+        ...
+
+    @property
+    def guard(self) -> Guard:
+        """What stands before the log."""
         ...
 
     def perform(self, intent: Intent, author: Author) -> Program[Performed]:

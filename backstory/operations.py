@@ -62,16 +62,17 @@ class Operations:
         value = yield from self._session.get(stream_of(scope), normalise_key(key), as_of)
         return default if value is MISSING else value
 
-    def _get_as(  # noqa: PLR0917 - the face's arguments, passed on
-        self, stream: str, key: str, default: Any, as_of: object, version: str
-    ) -> Program[Any]:
-        from backstory.migrations.upcasting import upcast  # noqa: PLC0415 - only where values carry schemas
+    def _get_as(self, stream: str, key: str, default: Any, as_of: object, version: str) -> Program[Any]:
+        from backstory.migrations.upcasting import Ways, upcast  # noqa: PLC0415 - only where values carry schemas
 
+        if self._session.guard.ways is None:
+            self._session.guard.ways = Ways()
         at, head = yield from self._session.seen(stream, key, as_of)
         value = yield from self._session.get(stream, key, at)
         if value is MISSING:
             return default
-        return (yield from upcast(self._state.reader, self._state.lineage, value, head.position, version))
+        state, ways = self._state, self._session.guard.ways
+        return (yield from upcast(state.reader, state.lineage, ways, value, position=head.position, version=version))
 
     def exists(self, scope: Scope | str, key: str, as_of: object) -> Program[bool]:
         value = yield from self._session.get(stream_of(scope), normalise_key(key), as_of, "exists")

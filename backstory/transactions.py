@@ -38,6 +38,7 @@ class TransactionSession:
         self.home = home
         self._brief = brief and len(home.state.lineage) == 1
         self.state = home.state
+        self.guard = home.guard
         self._gate = gate
         self._branch = home.branch
         self._lineage: Lineage = home.state.lineage
@@ -206,7 +207,11 @@ class TransactionSession:
     def perform_plain(self, intent: Intent, author: Author) -> Program[Performed]:
         """Note an operation as it is."""
         intent = self._resting.intent(intent)
-        self.home.guard.check(intent.drafts)
+        guard = self.guard
+        if guard.blind:
+            yield from guard.settle()
+            yield from guard.look()
+        guard.check(intent.drafts)
         if intent.decide is None and not any(draft.given_id or draft.causes for draft in intent.drafts):
             at = yield from self.begin()
             for draft in intent.drafts:
@@ -223,7 +228,7 @@ class TransactionSession:
 
             def remember(view: Any) -> Any:
                 decision = wish(view)
-                self.home.guard.check(decision.drafts)
+                guard.check(decision.drafts)
                 decided.extend(decision.drafts)
                 return decision
 

@@ -15,7 +15,14 @@ from backstory.context import hooks_in
 from backstory.domain.commits import Commit, Draft, split_causes
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
-from backstory.domain.errors import ConflictError, HookCancelledError, HookError, MigrationError, NotFoundError, SchemaError
+from backstory.domain.errors import (
+    ConflictError,
+    HookCancelledError,
+    HookError,
+    MigrationError,
+    NotFoundError,
+    SchemaError,
+)
 from backstory.domain.events import MISSING, StoredEvent
 from backstory.domain.hooks import HookPoint
 from backstory.domain.ports import Clock, Here, Program

@@ -35,10 +35,10 @@ from backstory.hooks.due import marked
 from backstory.hooks.plan import VERBS, Plan, Planner, Stopped, Target, outside
 from backstory.hooks.recording import Recorder
 from backstory.hooks.registry import Registry
-from backstory.turns import Turns
 from backstory.infrastructure import codec
 from backstory.sessions import DirectSession
 from backstory.transactions import TransactionSession
+from backstory.turns import Turns
 
 _TRIES: Final = 8
 _MOST_TRIES: Final = 100
@@ -163,13 +163,11 @@ class Path:
                 yield from _leave(past + plan.left(), tx)
                 raise
             else:
-                drafts = (*past, *plan.drafts)
+                # A write that expects nothing is never refused: in the end whatever its hooks have seen.
+                checked = tries < _TRIES or intent.decide is not None
+                put = _noted if again is None else partial(_concluded, checked=checked)
                 try:
-                    if again is None:
-                        events, _ = yield from tx.perform_plain(Intent(drafts), author)
-                        return _answered(events, plan, decision, len(past))
-                    # A write that expects nothing is never refused: in the end whatever its hooks have seen.
-                    events = yield from tx.conclude(drafts, checked=tries < _TRIES or intent.decide is not None)
+                    events = yield from put(tx, (*past, *plan.drafts), author)
                 except (SchemaError, MigrationError):
                     yield from _leave(past + plan.left(), tx)
                     raise
@@ -260,6 +258,19 @@ class Path:
         if self.announcer.waiting:
             yield from self.announcer.announce()
         return (yield from self._reads.fire(session, point, data, author))
+
+
+def _noted(tx: TransactionSession, drafts: Sequence[Draft], author: Author) -> Program[Sequence[RecordedEvent]]:
+    """Note an operation in a transaction that goes on."""
+    events, _ = yield from tx.perform_plain(Intent(drafts), author)
+    return events
+
+
+def _concluded(
+    tx: TransactionSession, drafts: Sequence[Draft], _: Author, *, checked: bool
+) -> Program[Sequence[RecordedEvent]]:
+    """Write an operation as a transaction of its own."""
+    return (yield from tx.conclude(drafts, checked=checked))
 
 
 def _reckon_with_own(plan: Plan, intent: Intent, relied: set[tuple[str, str | None]]) -> None:

@@ -19,13 +19,14 @@ from backstory.projections.state import StateReader
 from backstory.turns import Turns
 
 if TYPE_CHECKING:
+    from backstory.migrations.upcasting import Ways
     from backstory.schemas.known import Known
 
 
 class Guard:
     """Stands before the log, on one branch."""
 
-    __slots__ = ("_free", "_known", "_read", "_state", "_turns", "pending")
+    __slots__ = ("_free", "_known", "_read", "_state", "_turns", "pending", "ways")
 
     def __init__(self, state: StateReader) -> None:
         self._state: Final = state
@@ -36,6 +37,8 @@ class Guard:
         #: What was asked for by a plain call, to be done before anything else is.
         self.pending: deque[Callable[[], Program[Any]]] = deque()
         self._turns: Final = Turns()
+        #: Ways between versions, kept for reads that ask for one; made when the first one does.
+        self.ways: Ways | None = None
 
     def append(self, commit: Commit) -> Program[Outcome]:
         """Put a commit into the log; its outcome may be a `SchemaError`. Raises one, too."""
@@ -80,6 +83,11 @@ class Guard:
                 if self._outdated(outcome):
                     left.append(index)
         return outcomes
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing was learnt yet, or something is waiting to be done."""
+        return self._read is None or bool(self.pending)
 
     def check(self, drafts: Sequence[Draft]) -> None:
         """Raise `SchemaError` for drafts that would be refused by what is known: it may be outdated."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from backstory.committing import append
 from backstory.context import packed_correlation
 from backstory.domain.commits import Commit, Draft
 from backstory.domain.hooks import HOOK_EXECUTED, HOOK_FAILED, HookResult
 from backstory.hooks.recording import stream_of
 from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
-from backstory.committing import append
 
 
 class Run(NamedTuple):
