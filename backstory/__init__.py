@@ -47,19 +47,16 @@ from backstory.verification import Problem, VerificationReport
 
 if TYPE_CHECKING:
     from backstory import transforms
-    from backstory.domain.bindings import Binding
-    from backstory.domain.compatibility import Compatibility
-    from backstory.domain.fields import Field
-    from backstory.domain.migrations import Migration
-    from backstory.migrations.face import MigrationPlan
-    from backstory.migrations.async_face import AsyncMigrationPlan
-    from backstory.migrations.reports import MigrationReport, Preview
-    from backstory.domain.schemas import Schema, SchemaVersion
-    from backstory.domain.validation import Violation
     from backstory.async_stepping import AsyncReplaySession
     from backstory.counterfactuals import Counterfactual
+    from backstory.domain.bindings import Binding
     from backstory.domain.breaker import Breaker
+    from backstory.domain.compatibility import Compatibility
+    from backstory.domain.fields import Field
     from backstory.domain.hooks import HookResult
+    from backstory.domain.migrations import Migration
+    from backstory.domain.schemas import Schema, SchemaVersion
+    from backstory.domain.validation import Violation
     from backstory.hooks.handle import HookHandle
     from backstory.hooks.history import HookExecution, HookRegistration
     from backstory.hooks.registry import HookInfo
@@ -67,6 +64,9 @@ if TYPE_CHECKING:
     from backstory.hooks.retention import Retention, RetentionReport
     from backstory.hooks.run_context import HookContext
     from backstory.hooks.statistics import HookStats
+    from backstory.migrations.async_face import AsyncMigrationPlan
+    from backstory.migrations.face import MigrationPlan
+    from backstory.migrations.reports import MigrationReport, Preview
     from backstory.projections.rates import Rate
     from backstory.replay.breakpoints import Breakpoint
     from backstory.replay.comparison import Comparison, ValueDifference
