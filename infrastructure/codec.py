@@ -19,7 +19,10 @@ __all__ = [
     "encode_object",
     "encode_set",
     "encode_value",
+    "extra_joined",
     "extra_with",
+    "op_of_set",
+    "part_of",
     "parts_of_set",
     "reads_of",
     "schema_of",
@@ -100,6 +103,15 @@ def parts_of_set(data: bytes) -> tuple[bytes, Op]:
     return data[len(_VALUE) : at], op
 
 
+def op_of_set(data: bytes) -> str:
+    """Return the op in a set event's data alone; raises as `parts_of_set`, which see."""
+    at = data.rfind(_OP)
+    if at < 0:
+        raise IntegrityError("the data of a set event holds no value", kind="encoding")
+    start = at + len(_OP)
+    return data[start : data.index(b'"', start)].decode()
+
+
 def schema_of(extra: bytes | None) -> tuple[str, str] | None:
     """Return name and version of the schema that an event says its value meets; most say nothing."""
     if extra is None or _SCHEMA not in extra:
@@ -110,8 +122,19 @@ def schema_of(extra: bytes | None) -> tuple[str, str] | None:
 
 def extra_with(extra: bytes | None, said: Mapping[str, object]) -> bytes:
     """Return an event's extra parts with more of them, none of which it has already."""
-    encoded = encode_value(dict(said))
-    return encoded if extra is None else extra[:-1] + b"," + encoded[1:]
+    return extra_joined(extra, encode_value(dict(said)))
+
+
+def extra_joined(extra: bytes | None, said: bytes) -> bytes:
+    """Return the same of parts that are encoded, neither of which is empty."""
+    return said if extra is None else extra[:-1] + b"," + said[1:]
+
+
+def part_of(extra: bytes | None, name: str) -> Any:
+    """Return one of an event's extra parts as JSON has it, tags and all; None where the event says nothing of it."""
+    if extra is None or f'"{name}":'.encode() not in extra:
+        return None
+    return _loads(extra).get(name)
 
 
 def reads_of(extra: bytes | None) -> tuple[int, ...]:

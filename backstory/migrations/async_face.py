@@ -32,7 +32,7 @@ from backstory.migrations.planning import plan as planned
 from backstory.migrations.reports import ItemError, MigrationReport, PlanFacts, Preview, RollbackConflict
 from backstory.migrations.restoring import restore_page, written_by
 from backstory.migrations.runs import Run
-from backstory.migrations.work import LEVELS, ItemFailedError, Workshop, batch_of
+from backstory.migrations.work import LEVELS, ItemFailedError, Seen, Workshop, batch_of, seen_now
 from backstory.runners import AsyncRunner
 
 Progress = Callable[[int, int], None]
@@ -81,6 +81,7 @@ class AsyncMigrations:
         made = registering.checked(migration)
         # <async>
         self._core.session.guard.pending.append(lambda: registering.register(self._core, made))
+        self._runner.due = self._core.session.guard.settle
         # </async>
         # <sync>
         # self._runner.run(registering.register(self._core, made))
@@ -249,17 +250,19 @@ class AsyncMigrations:
         if progress is not None:
             progress(run.migrated, run.total)
         for stream in await self._runner.run(scopes_in(self._core, run.selection)):
+            # Batches side by side would find each other's writes in the scope's version.
+            seen = await self._runner.run(seen_now(self._core, stream)) if concurrency == 1 else Seen()
             items = await self._runner.run(items_in(self._core, run.shop.wanted, stream))
             batches = [items[at : at + batch_size] for at in range(0, len(items), batch_size)]
             for at in range(0, len(batches), concurrency):
-                run.migrated += await self._together(run, batches[at : at + concurrency])
+                run.migrated += await self._together(run, batches[at : at + concurrency], seen)
                 run.total = max(run.total, run.migrated)
                 if progress is not None:
                     progress(run.migrated, run.total)
 
-    async def _together(self, run: Run, batches: Sequence[Sequence[Item]]) -> int:
+    async def _together(self, run: Run, batches: Sequence[Sequence[Item]], seen: Seen) -> int:
         """Migrate some batches at once; return how many values."""
-        programs = [batch_of(run.shop, batch, run.author) for batch in batches]
+        programs = [batch_of(run.shop, batch, run.author, seen) for batch in batches]
         if len(programs) == 1:
             return await self._runner.run(programs[0])
         # <async>

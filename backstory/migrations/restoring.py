@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from backstory.core import Core
@@ -11,12 +11,12 @@ from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
 from backstory.domain.errors import ConflictError
 from backstory.domain.events import StoredEvent
-from backstory.domain.ports import LogQuery, Program
+from backstory.domain.ports import LAST_POSITION, LogQuery, Program
 from backstory.domain.sequencer import STATE_SET
 from backstory.infrastructure import codec
 from backstory.infrastructure.programs import gather
 from backstory.migrations.reports import RollbackConflict
-from backstory.migrations.work import commit_on
+from backstory.migrations.work import commit_on, put_where_still
 
 _PAGE: Final = 500
 
@@ -30,9 +30,7 @@ def written_by(core: Core, migration_id: str, correlation: bytes, after: int) ->
 
 
 def _belongs(extra: bytes | None, migration_id: str) -> bool:
-    if extra is None or b'"carried":' not in extra:
-        return False
-    carried = codec.decode_value(extra).get("carried") or {}
+    carried = codec.part_of(extra, "carried") or {}
     return carried.get("migration") == migration_id and not carried.get("write")
 
 
@@ -44,6 +42,7 @@ def restore_page(
     With `force` what was written since is replaced as well, and told all the same.
     """
     before = yield from _before(core, rows)
+    versions = yield from _versions(core, rows)
     heads = yield from _heads(core, rows)
     todo: dict[tuple[str, str], tuple[KeyHead, Draft]] = {}
     conflicts: list[RollbackConflict] = []
@@ -69,15 +68,24 @@ def restore_page(
 
     if todo:
         try:
-            yield from _put(core, decide, tuple(todo), author)
+            yield from _put(core, decide, todo, author, versions)
         except ConflictError:
             return (yield from restore_page(core, migration_id, rows, author, force=force))
     return done + len(todo), conflicts
 
 
-def _put(core: Core, decide: Any, keys: Sequence[tuple[str, str]], author: Author) -> Program[None]:
+def _put(
+    core: Core,
+    decide: Any,
+    todo: Mapping[tuple[str, str], tuple[KeyHead, Draft]],
+    author: Author,
+    versions: Mapping[str, int],
+) -> Program[None]:
     """Commit what brings back exactly what was: no hook before writes may make something else of it."""
-    commit = commit_on(decide, keys, author, core.branch.id)
+    drafts = [draft for _, draft in todo.values()]
+    if (yield from put_where_still(core, drafts, {stream: versions[stream] for stream, _ in todo})) is not None:
+        return
+    commit = commit_on(decide, tuple(todo), author, core.branch.id)
     path = core.gate.path
     if path is not None and path.writes:
         yield from path.behind(core.session, Intent((), commit.needs, decide), author)
@@ -88,10 +96,23 @@ def _put(core: Core, decide: Any, keys: Sequence[tuple[str, str]], author: Autho
 def _before(core: Core, rows: Sequence[StoredEvent]) -> Program[dict[int, StoredEvent]]:
     """Return by the position of each write the event that had written what it replaced."""
     reader, lineage = core.engine, core.lineage
-    heads = yield from gather([reader.key_head(lineage, row.stream, row.key or "", row.position - 1) for row in rows])
+    told = {row.position: reads[0] for row in rows if len(reads := codec.reads_of(row.extra)) == 1}
+    events = yield from reader.events_at(sorted(set(told.values())))
+    found = {(event.position, event.type, event.stream, event.key): event for event in events}
+    places = {row.position: (told.get(row.position), STATE_SET, row.stream, row.key) for row in rows}
+    before = {position: found[place] for position, place in places.items() if place in found}
+    # A store that records no reads does not say what a write rests on.
+    asked = [row for row in rows if row.position not in before]
+    heads = yield from gather([reader.key_head(lineage, row.stream, row.key or "", row.position - 1) for row in asked])
     events = yield from reader.events_at(sorted({head.position for head in heads}))
-    found = {event.position: event for event in events}
-    return {row.position: found[head.position] for row, head in zip(rows, heads, strict=True)}
+    others = {event.position: event for event in events}
+    return before | {row.position: others[head.position] for row, head in zip(asked, heads, strict=True)}
+
+
+def _versions(core: Core, rows: Sequence[StoredEvent]) -> Program[dict[str, int]]:
+    streams = list(dict.fromkeys(row.stream for row in rows))
+    versions = yield from gather([core.engine.stream_version(core.lineage, each, LAST_POSITION) for each in streams])
+    return dict(zip(streams, versions, strict=True))
 
 
 def _heads(core: Core, rows: Sequence[StoredEvent]) -> Program[dict[tuple[str, str], KeyHead]]:
@@ -103,7 +124,7 @@ def _heads(core: Core, rows: Sequence[StoredEvent]) -> Program[dict[tuple[str, s
 def _is_restored(core: Core, head: KeyHead, migration_id: str) -> Program[bool]:
     rows = yield from core.engine.events_at([head.position])
     extra = rows[0].extra if rows else None
-    return extra is not None and (codec.decode_value(extra).get("restored") or {}).get("migration") == migration_id
+    return (codec.part_of(extra, "restored") or {}).get("migration") == migration_id
 
 
 def _draft(core: Core, before: StoredEvent, row: StoredEvent, author: Author, migration_id: str) -> Draft:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from backstory.core import Core
-from backstory.domain.commits import Commit, Decision, Draft, Needs, Outcome, View
+from backstory.domain.commits import Commit, Decision, Draft, Needs, Outcome, Read, View
 from backstory.domain.context import Author
-from backstory.domain.errors import BackstoryError
+from backstory.domain.errors import BackstoryError, ConflictError
 from backstory.domain.events import StoredEvent
-from backstory.domain.ports import Program
+from backstory.domain.ports import LAST_POSITION, Program
 from backstory.domain.schemas import SchemaVersion
 from backstory.domain.sequencer import STATE_SET
 from backstory.domain.validation import Validator, refusal
@@ -37,7 +38,15 @@ class Ready(NamedTuple):
 
     item: Item
     value: bytes
-    extra: dict[str, Any]
+    extra: bytes
+    reads: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Seen:
+    """A scope as a run has listed it: while its version is this one, nobody else has written there; None: not known."""
+
+    version: int | None = None
 
 
 class Workshop:
@@ -71,6 +80,8 @@ class Workshop:
             {version: validator_of(each) for version, each in old.items()} if level in {"strict", "paranoid"} else {}
         )
         self.tracks: Final = core.settings.track_reads
+        #: What the events of a run say of themselves by the version that they come from, but for what was generated.
+        self._said = {version: self._said_from(version) for version in carriers}
 
     def inspect(self, item: Item) -> None:
         """Hold a value against the version that it has; raises `ItemFailedError`."""
@@ -93,13 +104,16 @@ class Workshop:
             raise ItemFailedError(ItemError(item.stream, item.key, error.message)) from error
         if self.level == "paranoid":
             self._check_way_back(item, encoded)
-        carried: dict[str, Any] = {"migration": self.migration_id, "from": item.version}
+        extra = self._said[item.version]
         if generated:
-            carried["generated"] = generated
-        extra: dict[str, Any] = {"schema": [self.wanted.schema, self.to.version], "carried": carried}
-        if self.tracks:
-            extra["reads"] = (item.head.position,)
-        return Ready(item, encoded, extra)
+            extra += b',"generated":' + generated
+        if not self.tracks:
+            return Ready(item, encoded, extra + b"}}", ())
+        return Ready(item, encoded, extra + b'},"reads":[%d]}' % item.head.position, (item.head.position,))
+
+    def _said_from(self, version: str) -> bytes:
+        carried = {"migration": self.migration_id, "from": version}
+        return codec.encode_value({"schema": [self.wanted.schema, self.to.version], "carried": carried})[:-2]
 
     def check_row(self, row: StoredEvent) -> None:
         """Hold what was written against the new version, as it is in the log; raises `ItemFailedError`."""
@@ -124,10 +138,10 @@ class Workshop:
             return Preview(item.stream, item.key, item.version, before, None, error.message, error.path)
         return Preview(item.stream, item.key, item.version, before, after)
 
-    def _carried(self, item: Item) -> tuple[Any, list[dict[str, Any]]]:
+    def _carried(self, item: Item) -> tuple[Any, bytes]:
         try:
             context = Generated(self.core.clock.now_us)
-            return self._carriers[item.version].carry(value_of(item), context), context.given
+            return self._carriers[item.version].carry(value_of(item), context), context.encoded()
         except CarryingError as error:
             raise ItemFailedError(ItemError(item.stream, item.key, error.reason, error.path, error.step)) from error
 
@@ -144,40 +158,77 @@ class Workshop:
             raise ItemFailedError(ItemError(item.stream, item.key, "the way back does not bring back what was"))
 
 
-def batch_of(shop: Workshop, items: Sequence[Item], author: Author) -> Program[int]:
-    """Migrate a batch; return how many values. Those that others write meanwhile are looked at until they are still.
+def seen_now(core: Core, stream: str) -> Program[Seen]:
+    """Return what holds for a scope that is listed after this."""
+    version = yield from core.engine.stream_version(core.lineage, stream, LAST_POSITION)
+    return Seen(version)
+
+
+def batch_of(shop: Workshop, items: Sequence[Item], author: Author, seen: Seen) -> Program[int]:
+    """Migrate a batch of a scope; return how many values. Those that others write meanwhile are looked at until still.
 
     Raises `ItemFailedError`.
     """
     done = 0
     left: Sequence[Item] = items
     while left:
-        places = yield from write(shop, [shop.ready(item) for item in left], author)
+        places = yield from write(shop, [shop.ready(item) for item in left], author, seen)
         done += len(left) - len(places)
         left = (yield from again(shop.core, shop.wanted, places)) if places else ()
     return done
 
 
-def write(shop: Workshop, batch: Sequence[Ready], author: Author) -> Program[Sequence[tuple[str, str]]]:
-    """Write a batch in one commit; return the keys that somebody else has written meanwhile, to be looked at again.
+def write(shop: Workshop, batch: Sequence[Ready], author: Author, seen: Seen) -> Program[Sequence[tuple[str, str]]]:
+    """Write a batch of a scope in one commit; return the keys that somebody else has written meanwhile: look again.
 
     Raises `ItemFailedError` where a hook made something else of a value, which does not meet the new version.
     """
     core = shop.core
     drafts = {(each.item.stream, each.item.key): _draft(core, each, author) for each in batch}
-    heads = {(each.item.stream, each.item.key): each.item.head for each in batch}
-
-    def decide(view: View) -> Decision:
-        same = [at for at, head in heads.items() if view.key(*at).position == head.position]
-        return Decision([drafts[at] for at in same], [at for at in heads if at not in set(same)])
-
-    left: Sequence[tuple[str, str]]
-    rows, left = yield from put(core, decide, tuple(heads), author)
+    rows: Sequence[StoredEvent] | None = None
+    left: Sequence[tuple[str, str]] = ()
+    if seen.version is not None:
+        rows = yield from put_where_still(core, list(drafts.values()), {batch[0].item.stream: seen.version})
+        seen.version = None if rows is None else rows[-1].version
+    if rows is None:
+        rows, left = yield from _write_by_key(core, batch, drafts, author)
     if core.gate.path is not None:
         for row in rows:
             if row.type == STATE_SET and (row.stream, row.key) in drafts:
                 shop.check_row(row)
     return left
+
+
+def _write_by_key(
+    core: Core, batch: Sequence[Ready], drafts: Mapping[tuple[str, str], Draft], author: Author
+) -> Program[tuple[Sequence[StoredEvent], Sequence[tuple[str, str]]]]:
+    """Write those of a batch that nobody else has written; return what was written, and the keys of the others."""
+    heads = {(each.item.stream, each.item.key): each.item.head for each in batch}
+
+    def decide(view: View) -> Decision:
+        same = [at for at, head in heads.items() if view.key(*at).position == head.position]
+        others = heads.keys() - set(same)
+        return Decision([drafts[at] for at in same], [at for at in heads if at in others])
+
+    return (yield from put(core, decide, tuple(heads), author))
+
+
+def put_where_still(
+    core: Core, drafts: Sequence[Draft], versions: Mapping[str, int]
+) -> Program[Sequence[StoredEvent] | None]:
+    """Commit drafts where scopes are at these versions: that spares a look at each key under the log's lock.
+
+    Returns None, and writes nothing, where others have written there, or hooks are to have a say.
+    """
+    path = core.gate.path
+    if path is not None and path.writes:
+        return None
+    reads = [Read(stream, None, version) for stream, version in versions.items()]
+    try:
+        outcome = yield from core.session.append(Commit(core.branch.id, drafts, reads=reads))
+    except ConflictError:
+        return None
+    return outcome.events
 
 
 def put(core: Core, decide: Any, keys: Sequence[tuple[str, str]], author: Author) -> Program[tuple[Sequence[Any], Any]]:
@@ -208,7 +259,19 @@ def _draft(core: Core, ready: Ready, author: Author) -> Draft:
     draft = core.decisions.set_draft(
         (item.stream, item.key), ready.value, author=author, op="migrate", expires_us=item.head.expires_us
     )
-    return draft._replace(extra=codec.extra_with(author.extra, ready.extra), reads=tuple(ready.extra.get("reads", ())))
+    return draft._replace(extra=codec.extra_joined(author.extra, ready.extra), reads=ready.reads)
 
 
-__all__ = ["LEVELS", "ItemFailedError", "Ready", "Workshop", "batch_of", "commit_on", "put", "write"]
+__all__ = [
+    "LEVELS",
+    "ItemFailedError",
+    "Ready",
+    "Seen",
+    "Workshop",
+    "batch_of",
+    "commit_on",
+    "put",
+    "put_where_still",
+    "seen_now",
+    "write",
+]

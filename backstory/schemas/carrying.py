@@ -13,6 +13,7 @@ from backstory.domain.events import from_micros
 from backstory.domain.transformers import TransformContext
 from backstory.domain.transforms import Transform
 from backstory.infrastructure.clock import new_id
+from backstory.infrastructure.codec import encode_value as _encode
 
 
 class Generated:
@@ -35,6 +36,13 @@ class Generated:
         found = UUID(bytes=new_id())
         self.given.append({"kind": "uuid", "value": found})
         return found
+
+    def encoded(self) -> bytes:
+        """Return what was given as `codec.encode_value` has it, without the walk; nothing where nothing was given."""
+        if not self.given:
+            return b""
+        parts = [b'{"kind":"%b","value":%b}' % (each["kind"].encode(), _encode(each["value"])) for each in self.given]
+        return b"[%b]" % b",".join(parts)
 
 
 class Carrier:

@@ -71,8 +71,10 @@ class Known:
         """
         if draft.type != STATE_SET or draft.key is None:
             return draft
+        if codec.op_of_set(draft.data) in _OWN_OPS:
+            return draft
         rule = self.rule_at(draft.stream, draft.key)
-        if rule is None or codec.parts_of_set(draft.data)[1] in _OWN_OPS:
+        if rule is None:
             return draft
         return self._met(draft, draft.key, rule)
 
