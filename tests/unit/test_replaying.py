@@ -114,6 +114,8 @@ def test_whatever_hooks_take_and_answer_a_replay_is_identical(
         for result in results:
             data = result.execution.data
             assert (None, None) == (result.error, result.divergence)
+            if result.redacted:
+                continue  # a secret of the run's is not in its record: what came of it cannot come again
             assert result.comparison.identical
             answered = None if result.result is None else result.result.as_data()
             assert codec.canonical(data["result"]) == codec.canonical(answered)
