@@ -130,6 +130,9 @@ async def _open_async(
     runner = AsyncRunner(engine)
     try:
         core = await runner.run(_core(engine, branch, clock, actor, options))
+        if not read_only:
+            # The first write then goes to the log in the same step of the loop, and closing waits for it.
+            await runner.run(core.session.guard.look())
     except BaseException:
         await runner.close()
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -100,6 +100,8 @@ class AsyncRunner:
     def __init__(self, engine: Engine, parent: AsyncRunner | None = None) -> None:
         self.engine: Final = engine
         self.group: AsyncGroupCommit = AsyncGroupCommit(engine) if parent is None else parent.group
+        #: What plain calls have asked for, to be done before whatever is run next.
+        self.due: Callable[[], Program[None]] | None = None
         self._parent = parent
         self._closed = False
 
@@ -117,11 +119,13 @@ class AsyncRunner:
         """Whether this runner, or the one whose resources it shares, is closed."""
         return self._closed or (self._parent is not None and self._parent.closed)
 
-    async def run(self, program: Program[T]) -> T:
+    async def run(self, program: Program[T]) -> T:  # noqa: C901 - one loop, as calls would cost what they save
         """Return a program's answer; raises `StoreClosedError` on a closed store."""
         if self._closed or (self._parent is not None and self._parent.closed):
             program.close()
             raise StoreClosedError
+        if self.due is not None:
+            await self._do_what_is_due(program)
         try:
             request = program.send(None)
             while True:
@@ -144,6 +148,16 @@ class AsyncRunner:
             return ended
         except BaseException:
             # An interrupt, or a task that is cancelled: the program ends here, not whenever it is collected.
+            program.close()
+            raise
+
+    async def _do_what_is_due(self, program: Program[Any]) -> None:
+        due, self.due = self.due, None
+        assert due is not None
+        try:
+            await self.run(due())
+        except BaseException:
+            self.due = due  # for what comes after that which was refused
             program.close()
             raise
 

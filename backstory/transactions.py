@@ -211,7 +211,7 @@ class TransactionSession:
         if guard.blind:
             yield from guard.settle()
             yield from guard.look()
-        guard.check(intent.drafts)
+        yield from guard.meets(intent.drafts)
         if intent.decide is None and not any(draft.given_id or draft.causes for draft in intent.drafts):
             at = yield from self.begin()
             for draft in intent.drafts:
@@ -235,7 +235,10 @@ class TransactionSession:
             commit.decide = remember
         else:
             decided.extend(commit.drafts)
+        learnt = guard.learnt
         batch = sequence([commit], self._facts, at.instant_us)
+        if (yield from guard.refused_too_soon(batch.outcomes[0].error, learnt)):
+            batch = sequence([commit], self._facts, at.instant_us)
         outcome = batch.outcomes[0]
         if outcome.error is not None:
             raise outcome.error

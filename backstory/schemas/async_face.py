@@ -131,6 +131,7 @@ class AsyncSchemas:
     def _do(self, program: Callable[[], Program[Any]]) -> None:
         # <async>
         self._core.session.guard.pending.append(program)
+        self._runner.due = self._core.session.guard.settle
         # </async>
         # <sync>
         # self._runner.run(program())

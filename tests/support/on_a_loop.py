@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import backstory
 from backstory.async_store import AsyncStateStore
+from backstory.migrations.async_face import AsyncMigrationPlan
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -39,7 +40,7 @@ class OnALoop:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
         if not callable(found):
-            return OnALoop(found, self.loop) if name == "hooks" else found
+            return OnALoop(found, self.loop) if name in {"hooks", "schemas", "migrations"} else found
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return self._wait(self._called(found, args, kwargs))
@@ -47,12 +48,12 @@ class OnALoop:
         return call
 
     async def _called(self, found: Any, args: Any, kwargs: Any) -> Any:
-        answer = found(*args, **kwargs)
+        answer = found(*[each.inner if isinstance(each, OnALoop) else each for each in args], **kwargs)
         if inspect.isasyncgen(answer):
             return [each async for each in answer]
         if inspect.isawaitable(answer):
             answer = await answer
-        return OnALoop(answer, self.loop) if isinstance(answer, AsyncStateStore) else answer
+        return OnALoop(answer, self.loop) if isinstance(answer, (AsyncStateStore, AsyncMigrationPlan)) else answer
 
     def transaction(self) -> _OnALoopTransaction:
         return _OnALoopTransaction(self.inner.transaction(), self.loop, copy_context())
