@@ -13,7 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from backstory.measuring.machine import machine, versions
-from benchmarks import appending, causes, hooks, postgres, processes, reading, real_runs, report, room, whole
+from benchmarks import (
+    appending,
+    causes,
+    hooks,
+    migrations,
+    postgres,
+    processes,
+    reading,
+    real_runs,
+    report,
+    room,
+    whole,
+)
 from benchmarks.contest import Result, Run, Size
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -26,6 +38,7 @@ ROWS: Final[dict[int, tuple[Callable[[Run], Result], ...]]] = {
     6: (whole.whole_state,),
     7: (causes.questions, real_runs.questions),
     8: (hooks.seen_by_callers, hooks.pipeline, hooks.parts),
+    9: (migrations.alone, migrations.end_to_end, migrations.bound),
     10: (processes.starting,),
     11: (room.on_disk,),
     12: (causes.forks,),

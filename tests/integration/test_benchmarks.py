@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import real_runs
+import backstory
+from benchmarks import migrations, raw_migrations, real_runs
 from benchmarks.contest import Claim, Run
 from tests.support.runs import assistant, call, lines, result, user
 
@@ -79,3 +80,26 @@ def test_a_claim_is_judged_by_the_median_of_its_rounds(sense: str, met: bool) ->
     claim = Claim("ours / theirs", (0.1, 0.7, 0.9), sense, 0.6)  # type: ignore[arg-type]
 
     assert met == claim.met
+
+
+def test_migrations_are_measured_alone_and_end_to_end_and_what_they_make_is_checked(tmp_path: Path) -> None:
+    with backstory.open("memory://") as store:
+        found = migrations.migrated(store, 30, {"batch_size": 7})
+
+    assert {"us an item", "rollback us"} == found.keys()
+    assert {"us an item"} == raw_migrations.on_sqlite(tmp_path, items=30).keys()
+
+
+def test_a_value_that_was_migrated_wrongly_ends_the_benchmark() -> None:
+    right = {
+        **migrations.value(3),
+        "status": "active",
+        "profile": {"age": 3},
+        "created_at": "2026-01-01T00:00:00+00:00",
+    }
+    right["email"] = right.pop("mail")
+    del right["age"]
+    migrations.check(3, right)
+
+    with pytest.raises(AssertionError, match="value 3 was migrated to"):
+        migrations.check(3, {**right, "status": "away"})
