@@ -90,6 +90,8 @@ class Violation:
 def compiled(rules: Rules) -> Check:
     """Return a function that tells whether a value is valid; it is made once, and is fast."""
     checks = [_TYPE_CHECKS[rules.type], *_content_checks(rules)]
+    if rules.type == "string" and rules.max_length is not None and len(checks) == 2:  # noqa: PLR2004 - type and length
+        checks = [_short_text(rules.max_length)]
     if rules.type == "any":
         checks = checks[1:] or checks
     if rules.nullable:
@@ -204,24 +206,34 @@ def _among(rules: Rules) -> Check:
 
 
 def _within(rules: Rules) -> Check:
-    as_number: Callable[[Any], Any] = time_of if rules.type == "timestamp" else _itself
-    low = None if rules.min is None else as_number(rules.min)
-    high = None if rules.max is None else as_number(rules.max)
+    if rules.type == "timestamp":
+        within_times = _between(*(None if each is None else time_of(each) for each in (rules.min, rules.max)))
 
-    def within(value: Any) -> bool:
-        value = as_number(value)
-        return (low is None or value >= low) and (high is None or value <= high)
+        def within(value: Any) -> bool:
+            return within_times(time_of(value))
 
-    return within
+        return within
+    return _between(rules.min, rules.max)
 
 
-def _itself(value: Any) -> Any:
-    return value
+def _between(low: Any, high: Any) -> Check:
+    if high is None:
+        return lambda value: bool(value >= low)
+    if low is None:
+        return lambda value: bool(value <= high)
+    return lambda value: bool(low <= value <= high)
 
 
 def time_of(value: datetime | str) -> datetime:
     """Return the time that a timestamp says, whether it is a datetime or RFC 3339 text."""
     return datetime.fromisoformat(value.upper()) if isinstance(value, str) else value
+
+
+def _short_text(limit: int) -> Check:
+    def short_text(value: Any) -> bool:
+        return isinstance(value, str) and len(value) <= limit
+
+    return short_text
 
 
 def _no_longer(limit: int) -> Check:
