@@ -52,6 +52,10 @@ class Move:
     unmarked: str | None
     routes: Mapping[str, list[dict[str, Any]]]
 
+    def moves(self, schema: str, version: str) -> bool:
+        """Return whether it is about what is bound at a version: others, newer ones perhaps, stay where they are."""
+        return schema == self.schema and (version in self.routes or version == self.to)
+
 
 class Rule(NamedTuple):
     """What holds for a key. `binding` None: a migration carries over what carries no schema there."""
@@ -121,7 +125,7 @@ class Bindings:
             if isinstance(each, Binding):
                 version = each.version
                 for later in self._made[index + 1 :]:
-                    moved = isinstance(later, Move) and later.schema == each.schema
+                    moved = isinstance(later, Move) and later.moves(each.schema, version)
                     if isinstance(later, Move) and moved and later.selection.covers(each.selection):
                         version = later.to
                 found.add((each.schema, version))
@@ -147,12 +151,12 @@ class Bindings:
             if isinstance(each, Binding):
                 if each.selection.fits(stream, key):
                     binding, version = each, each.version
-            elif binding is not None and each.schema == binding.schema and each.selection.fits(stream, key):
+            elif binding is not None and each.moves(binding.schema, version) and each.selection.fits(stream, key):
                 version = each.to
         for move in self._moving.values():
             if not move.selection.fits(stream, key):
                 continue
-            if binding is not None and binding.schema == move.schema:
+            if binding is not None and move.moves(binding.schema, version):
                 return Rule(move.schema, version, binding.mode, move)
             if binding is None and move.unmarked is not None:
                 return Rule(move.schema, move.unmarked, "enforce", move)

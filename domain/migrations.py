@@ -125,7 +125,7 @@ def steps_between(migrations: Iterable[Migration], start: str, end: str) -> tupl
                 continue
             heappush(
                 queue,
-                (unsafe + (not step.reversible), count + 1, (*trail, version), step.to, (*steps, step)),
+                (unsafe + (not step.reversible), count + 1, (*trail, (version, step.to)), step.to, (*steps, step)),
             )
     return None
 
