@@ -7,8 +7,8 @@ One that has ended well has moved them, within its own selection.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 from backstory.domain.selection import Selection
@@ -20,6 +20,7 @@ SCHEMA_UNBOUND: Final = "schema.unbound"
 SCHEMA_MOVING: Final = "schema.moving"
 SCHEMA_MOVED: Final = "schema.moved"
 SCHEMA_KEPT: Final = "schema.kept"
+SCHEMA_RESTORED: Final = "schema.restored"
 
 Mode = Literal["enforce", "mark"]
 MODES: Final = ("enforce", "mark")
@@ -73,6 +74,7 @@ class Bindings:
         #: Bindings and ended moves, in the order in which they were made.
         self._made: list[Binding | Move] = []
         self._moving: dict[str, Move] = {}
+        self._returning: dict[str, str] = {}
 
     def __bool__(self) -> bool:
         return bool(self._made or self._moving)
@@ -103,33 +105,51 @@ class Bindings:
                 self._made.append(move)
         elif kind == SCHEMA_KEPT:
             self._moving.pop(data["migration_id"], None)
+            self._returning[data["migration_id"]] = data["name"]
             self._made = [
                 each
                 for each in self._made
                 if not (isinstance(each, Move) and each.migration_id == data["migration_id"])
             ]
+        elif kind == SCHEMA_RESTORED:
+            self._returning.pop(data["migration_id"], None)
 
     @property
     def moving(self) -> tuple[Move, ...]:
         """The migrations under way."""
         return tuple(self._moving.values())
 
+    def under_way(self, schema: str) -> set[str]:
+        """Return the ids of the migrations of a schema that are under way, or on their way back."""
+        moving = {each.migration_id for each in self._moving.values() if each.schema == schema}
+        return moving | {each for each, name in self._returning.items() if name == schema}
+
+    def may_write(self, migration_id: str, op: str) -> bool:
+        """Return whether a migration is where it writes this: `migrate` on its way, `restore` on its way back."""
+        return migration_id in (self._moving if op == "migrate" else self._returning)
+
     def all(self) -> list[Binding]:
-        """Return the bindings as they were made, without what migrations made of them, in order."""
-        return [each for each in self._made if isinstance(each, Binding)]
+        """Return the bindings in the order in which they were made, at the versions that migrations moved them to.
+
+        One that a migration moved only in part is told at the version that it has elsewhere.
+        """
+        return [
+            replace(each, version=self._moved(each, self._made[index + 1 :]))
+            for index, each in enumerate(self._made)
+            if isinstance(each, Binding)
+        ]
 
     def current(self) -> set[tuple[str, str]]:
         """Return names and versions that bindings are at, where migrations of all that they select have moved them."""
-        found = set()
-        for index, each in enumerate(self._made):
-            if isinstance(each, Binding):
-                version = each.version
-                for later in self._made[index + 1 :]:
-                    moved = isinstance(later, Move) and later.moves(each.schema, version)
-                    if isinstance(later, Move) and moved and later.selection.covers(each.selection):
-                        version = later.to
-                found.add((each.schema, version))
-        return found
+        return {(each.schema, each.version) for each in self.all()}
+
+    @staticmethod
+    def _moved(binding: Binding, later: Sequence[Binding | Move]) -> str:
+        version = binding.version
+        for each in later:
+            if isinstance(each, Move) and each.moves(binding.schema, version):
+                version = each.to if each.selection.covers(binding.selection) else version
+        return version
 
     def versions(self) -> set[tuple[str, str]]:
         """Return names and versions of all schemas that writes may have to meet."""
@@ -170,6 +190,7 @@ __all__ = [
     "SCHEMA_KEPT",
     "SCHEMA_MOVED",
     "SCHEMA_MOVING",
+    "SCHEMA_RESTORED",
     "SCHEMA_UNBOUND",
     "Binding",
     "Bindings",

@@ -335,7 +335,10 @@ def settle(pending: RecordedEvent, row: StoredEvent) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step in a key's history. `before` and `after` are values, or `MISSING`."""
+    """One step in a key's history. `before` and `after` are values, or `MISSING`.
+
+    `schema` is the name and the version of the schema that the new value carries, None where it carries none.
+    """
 
     position: int
     version: int
@@ -345,6 +348,7 @@ class Change:
     recorded_at: datetime
     actor: str | None
     type: str
+    schema: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from backstory.projections.points import At
 from backstory.projections.state import StateReader
 
 _PAGE: Final = 1000
+#: What `extra` holds where a value carries a schema; most do not, and need no decoding.
+_SCHEMA: Final = b'"schema"'
 Step = tuple[StoredEvent, Any, Any]
 
 
@@ -43,10 +45,10 @@ def steps(events: Iterable[StoredEvent], decode: Callable[[bytes], Any]) -> list
 def history(state: StateReader, stream: str, key: str, decode: Callable[[bytes], Any]) -> Program[list[Change]]:
     """Return every change of a key, oldest first."""
     events = yield from state.reader.key_events(state.lineage, stream, key, FOREVER)
-    return [_change(event, before, after) for event, before, after in steps(events, decode)]
+    return [_change(event, before, after, decode) for event, before, after in steps(events, decode)]
 
 
-def _change(event: StoredEvent, before: Any, after: Any) -> Change:
+def _change(event: StoredEvent, before: Any, after: Any, decode: Callable[[bytes], Any]) -> Change:
     return Change(
         position=event.position,
         version=event.version,
@@ -56,7 +58,15 @@ def _change(event: StoredEvent, before: Any, after: Any) -> Change:
         recorded_at=from_micros(event.recorded_us),
         actor=None if event.actor is None else event.actor.decode(),
         type=event.type,
+        schema=_schema_of(event.extra, decode),
     )
+
+
+def _schema_of(extra: bytes | None, decode: Callable[[bytes], Any]) -> tuple[str, str] | None:
+    if extra is None or _SCHEMA not in extra:
+        return None
+    found = decode(extra).get("schema")
+    return None if found is None else (found[0], found[1])
 
 
 def touched(

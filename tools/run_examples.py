@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A command that is given a text, up to the line that ends it.
+_HERE = re.compile(r"\$ [^\n]*<<'(\w+)'\n.*?^\1$", re.MULTILINE | re.DOTALL)
 _VARYING = [
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
@@ -31,6 +33,7 @@ _VARYING = [
     (re.compile(r'("code":)"[0-9a-f]{32}"'), r"\1<digest>"),
     (re.compile(r"\bin [\d.]+ s \(\d+ events/s\)"), "<rate>"),
     (re.compile(r"\b(bytes +)\d+"), r"\1<number>"),
+    (re.compile(r" \([\d.]+ (?:us|ms|s)\)"), " <duration>"),
 ]
 
 
@@ -49,8 +52,9 @@ def examples(text: str) -> list[Example]:
 def _split(block: str) -> Iterator[Example]:
     for part in re.split(r"^(?=\$ )", block, flags=re.MULTILINE):
         if part.startswith("$ "):
-            command, _, shown = part[2:].partition("\n")
-            yield Example(command, shown.rstrip("\n"))
+            found = _HERE.match(part)
+            command = found[0] if found else part.partition("\n")[0]
+            yield Example(command[2:], part[len(command) :].strip("\n"))
 
 
 def steady(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from enum import IntEnum
 from typing import Any, Final
 
@@ -101,6 +102,12 @@ def described(error: BackstoryError) -> dict[str, Any]:
 
 
 def _fact(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_fact(each) for each in value]
+    if callable(report := getattr(value, "as_dict", None)):
+        return report()
+    if is_dataclass(value):
+        return {part.name: _fact(getattr(value, part.name)) for part in fields(value)}
     return value if value is None or isinstance(value, (bool, int, float)) else unicode(str(value))
 
 

@@ -40,6 +40,7 @@ def _change(change: Change) -> dict[str, Any]:
         "type": change.type,
         "recorded_at": change.recorded_at.isoformat(),
         "actor": change.actor,
+        "schema": None if change.schema is None else list(change.schema),
         **sides(change),
     }
 

@@ -17,8 +17,10 @@ from backstory.cli import (
     imports,
     inspections,
     logs,
+    migrations,
     past,
     schedules,
+    schemas,
     state,
     tours,
     what_if,
@@ -46,6 +48,8 @@ for part in (state, past, logs, causes, inspections, what_if, imports, branches,
 app.add_typer(branches.branches, name="branches")
 app.add_typer(hooks.hooks, name="hooks")
 app.add_typer(schedules.app, name="replay")
+app.add_typer(schemas.schemas, name="schema")
+app.add_typer(migrations.migrations, name="migrate")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback

@@ -10,13 +10,20 @@ from backstory.domain.events import MISSING
 
 
 def get(
-    session: Session, scope: str, *, key: str, as_of: str | None = None, default: str | None = None, raw: bool = False
+    session: Session,
+    scope: str,
+    *,
+    key: str,
+    as_of: str | None = None,
+    default: str | None = None,
+    schema_version: str | None = None,
+    raw: bool = False,
 ) -> None:
     """Print a value, or the default; raises `NotFoundError` where there is neither."""
     point = values.optional_point(as_of)
     fallback = MISSING if default is None else values.value(default)
     with session.open() as store:
-        value = store.get(scope, key, fallback, as_of=point)
+        value = store.get(scope, key, fallback, as_of=point, schema_version=schema_version)
     if value is MISSING:
         raise NotFoundError("key", key, hint=f"`backstory keys {scope}` lists what is there.")
     if raw and isinstance(value, (str, bytes)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -34,6 +34,14 @@ def short(value: Any, *, limit: int | None = SHORT) -> str:
     return text if limit is None or len(text) <= limit else f"{text[: limit - 3]}..."
 
 
+def table(out: Output, head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return rows as lines in columns, the head in bold; cells are text as it may stand in a line."""
+    whole = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(len(row[column]) for row in whole) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in whole]
+    return [out.paint(lines[0], "bold"), *lines[1:]]
+
+
 def pretty(value: Any) -> Iterator[str]:
     """Yield a value as lines of JSON, containers indented."""
     encoded = to_json(value)
@@ -59,9 +67,14 @@ def event_line(out: Output, event: RecordedEvent, *, limit: int | None = SHORT) 
         safe(event.stream).ljust(_SCOPE_WIDTH),
         out.paint(safe(event.type).ljust(_TYPE_WIDTH), _colour(event.type)),
         *([out.paint(safe(event.key).ljust(_KEY_WIDTH), "cyan")] if event.key else []),
-        what(event, limit=limit),
+        what(event, limit=limit) + _carried(out, event.schema),
     )
     return "  ".join(parts).rstrip()
+
+
+def _carried(out: Output, schema: tuple[str, str] | None) -> str:
+    """Return the schema that a value carries, as it stands behind the value."""
+    return "" if schema is None else "  " + out.paint(safe(f"({schema[0]} {schema[1]})"), "dim")
 
 
 def _colour(kind: str) -> str:
@@ -113,9 +126,9 @@ def change_line(out: Output, change: Change, *, limit: int | None = SHORT) -> st
     """Return one step of a key's history as a line: the whole values, or the parts of them that changed."""
     steps = [
         f"{path}{short(was, limit=limit)} -> {out.paint(short(is_, limit=limit), 'red' if is_ is MISSING else 'green')}"
-        for path, was, is_ in _changed(change.before, change.after)
+        for path, was, is_ in changed(change.before, change.after)
     ]
-    by = "" if change.actor is None else f"  by {safe(change.actor)}"
+    by = _carried(out, change.schema) + ("" if change.actor is None else f"  by {safe(change.actor)}")
     return (
         f"{change.position:>5}  {out.paint(instant(change.recorded_at), 'dim')}  "
         f"{out.paint(safe(change.type).ljust(_TYPE_WIDTH), _colour(change.type))}  {', '.join(steps)}{by}"
@@ -131,14 +144,14 @@ def difference_lines(out: Output, difference: Difference) -> Iterator[str]:
         yield out.paint(f"- {name}  {short(difference.before)}", "red")
     else:
         yield out.paint(f"~ {name}", "yellow")
-        for path, was, is_ in _changed(difference.before, difference.after):
+        for path, was, is_ in changed(difference.before, difference.after):
             if was is not MISSING:
                 yield out.paint(f"  - {path}{short(was)}", "red")
             if is_ is not MISSING:
                 yield out.paint(f"  + {path}{short(is_)}", "green")
 
 
-def _changed(before: Any, after: Any) -> list[tuple[str, Any, Any]]:
+def changed(before: Any, after: Any) -> list[tuple[str, Any, Any]]:
     """Return the parts that differ, each with its path as a line shows it; of too many, the whole."""
     parts = list(islice(_parts(before, after, ()), _MOST_PARTS + 1))
     if not 1 <= len(parts) <= _MOST_PARTS:

@@ -56,7 +56,7 @@ class Session:
         config = self.config()
         if write and config.get("hooks") is not None:
             if hooks:
-                _look_here_too()
+                look_here_too()
             else:
                 config = {name: value for name, value in config.items() if name != "hooks"}
         url = self._text("store", self.options.store, config) or DEFAULT_STORE
@@ -91,8 +91,8 @@ class Session:
         return found or None
 
 
-def _look_here_too() -> None:
-    """Let hooks be imported from the current folder, where modules of this name are nowhere else."""
+def look_here_too() -> None:
+    """Let modules be imported from the current folder, where modules of this name are nowhere else."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)

@@ -48,10 +48,14 @@ def get(
     default: Annotated[
         str | None, Option("--default", metavar="VALUE", help="JSON to print where the key is absent.")
     ] = None,
+    schema_version: Annotated[
+        str | None,
+        Option("--schema-version", metavar="VERSION", help="The value as this version of its schema has it."),
+    ] = None,
     raw: Annotated[bool, Option("--raw", help="Print a text or bytes as they are, without quotes.")] = False,
 ) -> None:
-    """Print a value, now or at a point. Exit code 1: the key is absent."""
-    reading.get(session, scope, key=key, as_of=as_of, default=default, raw=raw)
+    """Print a value, now or at a point. Exit code 1: the key is absent, or no way leads to the version."""
+    reading.get(session, scope, key=key, as_of=as_of, default=default, schema_version=schema_version, raw=raw)
 
 
 @command(app, "exists")

@@ -55,16 +55,25 @@ def value(given: str, *, text: bool = False) -> Any:
 
 def parsed(text: str) -> Any:
     """Return the value of JSON text, tags decoded; raises `InvalidValueError` for anything that is not exactly one."""
+    return decoded(plain(text))
+
+
+def plain(text: str) -> Any:
+    """Return what JSON text says, tags as they are; raises `InvalidValueError` for anything that is not exactly one."""
     import json
 
     try:
-        plain = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
     except RecursionError:
         raise InvalidValueError(rule="it is nested too deeply", hint="Flatten it.") from None
     except ValueError as error:
         raise InvalidValueError(rule=f"{shown(text)} is no JSON: {error}", hint=_HINT) from error
+
+
+def decoded(found: Any) -> Any:
+    """Return JSON with its tags decoded; raises `InvalidValueError` for a tag that is none."""
     try:
-        return untagged(plain)
+        return untagged(found)
     except IntegrityError as error:
         raise InvalidValueError(
             rule=error.message.replace("a stored value", "it"),
