@@ -141,8 +141,8 @@ class Gate:
         self.path: HookPath | None = None
         #: What runs replays when they come due; there is one once something is scheduled.
         self.scheduler: Any = None
-        #: The migrations that run in this process.
-        self.runs: set[str] = set()
+        #: The migrations that run in this process, each with whoever runs it.
+        self.runs: dict[str, object] = {}
 
 
 def items_of(session: Session, gate: Gate, stream: str, prefix: str, as_of: object) -> Program[dict[str, Any]]:

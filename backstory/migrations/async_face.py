@@ -30,7 +30,7 @@ from backstory.migrations.announcing import fired
 from backstory.migrations.items import Item, items_in, scopes_in
 from backstory.migrations.planning import plan as planned
 from backstory.migrations.reports import ItemError, MigrationReport, PlanFacts, Preview, RollbackConflict
-from backstory.migrations.restoring import restore_page, written_by
+from backstory.migrations.restoring import left_behind, restore_page, written_by
 from backstory.migrations.runs import Run
 from backstory.migrations.work import LEVELS, ItemFailedError, Seen, Workshop, batch_of, seen_now
 from backstory.runners import AsyncRunner
@@ -148,9 +148,14 @@ class AsyncMigrations:
             )
         said = {**plan.as_dict(), "scope": selection.scope, "keys": selection.keys}
         await self._runner.run(fired(self._core, "before_migration_run", said))
-        begin = runs.begin(self._core, plan, selection, validation=validation, batch_size=batch_size)
-        run = await self._runner.run(begin)
-        return await self._underway(run, lambda: self._go(run, batch_size, concurrency, progress))
+        migration_id = runs.new_run()
+
+        async def go() -> MigrationReport:
+            begin = runs.begin(self._core, plan, selection, migration_id, validation=validation, batch_size=batch_size)
+            run = await self._runner.run(begin)
+            return await self._go(run, batch_size, concurrency, progress)
+
+        return await self._claimed(migration_id, go)
 
     async def rollback(
         self, migration_id: str, *, force: bool = False, progress: Progress | None = None
@@ -162,15 +167,18 @@ class AsyncMigrations:
         for a run that is under way, or has nothing to take back.
         """
         await self._settle()
-        taken = runs.taken_up(self._core, migration_id, active=str(migration_id) in self._core.gate.runs)
-        run = await self._runner.run(taken)
-        if run.record.status not in runs.TAKEN_BACK:
-            raise MigrationError(
-                f"migration {migration_id} is {run.record.status}: there is nothing to take back",
-                hint="`migrations.status()` tells what became of each run.",
-            )
-        await self._runner.run(fired(self._core, "before_migration_rollback", {"migration_id": run.migration_id}))
-        return await self._underway(run, lambda: self._back(run, force=force, reason="asked", progress=progress))
+
+        async def go() -> MigrationReport:
+            run = await self._runner.run(runs.taken_up(self._core, migration_id))
+            if run.record.status not in runs.TAKEN_BACK:
+                raise MigrationError(
+                    f"migration {migration_id} is {run.record.status}: there is nothing to take back",
+                    hint="`migrations.status()` tells what became of each run.",
+                )
+            await self._runner.run(fired(self._core, "before_migration_rollback", {"migration_id": run.migration_id}))
+            return await self._back(run, force=force, reason="asked", progress=progress)
+
+        return await self._claimed(str(migration_id), go)
 
     async def resume(
         self, migration_id: str, *, concurrency: int = 1, progress: Progress | None = None
@@ -181,12 +189,13 @@ class AsyncMigrations:
         """
         _check_count("concurrency", concurrency)
         await self._settle()
-        taken = runs.taken_up(self._core, migration_id, active=str(migration_id) in self._core.gate.runs)
-        run = await self._runner.run(taken)
+        return await self._claimed(str(migration_id), lambda: self._resumed(migration_id, concurrency, progress))
+
+    async def _resumed(self, migration_id: str, concurrency: int, progress: Progress | None) -> MigrationReport:
+        run = await self._runner.run(runs.taken_up(self._core, migration_id))
         record = run.record
         if record.status in runs.HALF_BACK:
-            force, reason = record.force, record.reason
-            return await self._underway(run, lambda: self._back(run, force=force, reason=reason, progress=progress))
+            return await self._back(run, force=record.force, reason=record.reason, progress=progress)
         if record.status not in runs.UNFINISHED:
             raise MigrationError(
                 f"migration {migration_id} is {record.status}: there is nothing to go on with",
@@ -194,8 +203,7 @@ class AsyncMigrations:
             )
         await self._runner.run(runs.begin_again(run))
         run.migrated = await self._count(run)
-        batch_size = record.plan["batch_size"]
-        return await self._underway(run, lambda: self._go(run, batch_size, concurrency, progress))
+        return await self._go(run, record.plan["batch_size"], concurrency, progress)
 
     async def status(self, migration_id: str | None = None) -> MigrationReport | list[MigrationReport]:
         """Return what became of a run, or of all of them, the oldest first.
@@ -208,13 +216,12 @@ class AsyncMigrations:
 
     # How a run goes
 
-    async def _underway(self, run: Run, go: Callable[[], Any]) -> MigrationReport:
-        active = self._core.gate.runs
-        active.add(run.migration_id)
+    async def _claimed(self, migration_id: str, go: Callable[[], Any]) -> MigrationReport:
+        runs.claim(self._core, migration_id)
         try:
             report: MigrationReport = await go()
         finally:
-            active.discard(run.migration_id)
+            self._core.gate.runs.pop(migration_id)
         return report
 
     async def _go(self, run: Run, batch_size: int, concurrency: int, progress: Progress | None) -> MigrationReport:
@@ -340,7 +347,11 @@ class AsyncMigrations:
             if progress is not None:
                 progress(run.restored + len(run.conflicts), total)
             if not after:
-                return
+                break
+        told = {(each.scope, each.key) for each in run.conflicts}
+        for stream in await self._runner.run(scopes_in(self._core, run.selection)):
+            left = await self._runner.run(left_behind(self._core, run.shop, stream, run.record.rollback_point or 0))
+            run.conflicts += [each for each in left if (each.scope, each.key) not in told]
 
     async def _tried(
         self, plan: PlanFacts, selection: Selection, validation: str, progress: Progress | None

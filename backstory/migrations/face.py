@@ -30,7 +30,7 @@ from backstory.migrations.announcing import fired
 from backstory.migrations.items import Item, items_in, scopes_in
 from backstory.migrations.planning import plan as planned
 from backstory.migrations.reports import ItemError, MigrationReport, PlanFacts, Preview, RollbackConflict
-from backstory.migrations.restoring import restore_page, written_by
+from backstory.migrations.restoring import left_behind, restore_page, written_by
 from backstory.migrations.runs import Run
 from backstory.migrations.work import LEVELS, ItemFailedError, Seen, Workshop, batch_of, seen_now
 from backstory.runners import Runner
@@ -142,9 +142,14 @@ class Migrations:
             )
         said = {**plan.as_dict(), "scope": selection.scope, "keys": selection.keys}
         self._runner.run(fired(self._core, "before_migration_run", said))
-        begin = runs.begin(self._core, plan, selection, validation=validation, batch_size=batch_size)
-        run = self._runner.run(begin)
-        return self._underway(run, lambda: self._go(run, batch_size, concurrency, progress))
+        migration_id = runs.new_run()
+
+        def go() -> MigrationReport:
+            begin = runs.begin(self._core, plan, selection, migration_id, validation=validation, batch_size=batch_size)
+            run = self._runner.run(begin)
+            return self._go(run, batch_size, concurrency, progress)
+
+        return self._claimed(migration_id, go)
 
     def rollback(self, migration_id: str, *, force: bool = False, progress: Progress | None = None) -> MigrationReport:
         """Bring back, by appending, exactly what a run has replaced; bindings are at the older version again.
@@ -154,15 +159,18 @@ class Migrations:
         for a run that is under way, or has nothing to take back.
         """
         self._settle()
-        taken = runs.taken_up(self._core, migration_id, active=str(migration_id) in self._core.gate.runs)
-        run = self._runner.run(taken)
-        if run.record.status not in runs.TAKEN_BACK:
-            raise MigrationError(
-                f"migration {migration_id} is {run.record.status}: there is nothing to take back",
-                hint="`migrations.status()` tells what became of each run.",
-            )
-        self._runner.run(fired(self._core, "before_migration_rollback", {"migration_id": run.migration_id}))
-        return self._underway(run, lambda: self._back(run, force=force, reason="asked", progress=progress))
+
+        def go() -> MigrationReport:
+            run = self._runner.run(runs.taken_up(self._core, migration_id))
+            if run.record.status not in runs.TAKEN_BACK:
+                raise MigrationError(
+                    f"migration {migration_id} is {run.record.status}: there is nothing to take back",
+                    hint="`migrations.status()` tells what became of each run.",
+                )
+            self._runner.run(fired(self._core, "before_migration_rollback", {"migration_id": run.migration_id}))
+            return self._back(run, force=force, reason="asked", progress=progress)
+
+        return self._claimed(str(migration_id), go)
 
     def resume(self, migration_id: str, *, concurrency: int = 1, progress: Progress | None = None) -> MigrationReport:
         """Go on with a run, or a rollback, whose process died; no value is migrated twice.
@@ -171,12 +179,13 @@ class Migrations:
         """
         _check_count("concurrency", concurrency)
         self._settle()
-        taken = runs.taken_up(self._core, migration_id, active=str(migration_id) in self._core.gate.runs)
-        run = self._runner.run(taken)
+        return self._claimed(str(migration_id), lambda: self._resumed(migration_id, concurrency, progress))
+
+    def _resumed(self, migration_id: str, concurrency: int, progress: Progress | None) -> MigrationReport:
+        run = self._runner.run(runs.taken_up(self._core, migration_id))
         record = run.record
         if record.status in runs.HALF_BACK:
-            force, reason = record.force, record.reason
-            return self._underway(run, lambda: self._back(run, force=force, reason=reason, progress=progress))
+            return self._back(run, force=record.force, reason=record.reason, progress=progress)
         if record.status not in runs.UNFINISHED:
             raise MigrationError(
                 f"migration {migration_id} is {record.status}: there is nothing to go on with",
@@ -184,8 +193,7 @@ class Migrations:
             )
         self._runner.run(runs.begin_again(run))
         run.migrated = self._count(run)
-        batch_size = record.plan["batch_size"]
-        return self._underway(run, lambda: self._go(run, batch_size, concurrency, progress))
+        return self._go(run, record.plan["batch_size"], concurrency, progress)
 
     def status(self, migration_id: str | None = None) -> MigrationReport | list[MigrationReport]:
         """Return what became of a run, or of all of them, the oldest first.
@@ -198,13 +206,12 @@ class Migrations:
 
     # How a run goes
 
-    def _underway(self, run: Run, go: Callable[[], Any]) -> MigrationReport:
-        active = self._core.gate.runs
-        active.add(run.migration_id)
+    def _claimed(self, migration_id: str, go: Callable[[], Any]) -> MigrationReport:
+        runs.claim(self._core, migration_id)
         try:
             report: MigrationReport = go()
         finally:
-            active.discard(run.migration_id)
+            self._core.gate.runs.pop(migration_id)
         return report
 
     def _go(self, run: Run, batch_size: int, concurrency: int, progress: Progress | None) -> MigrationReport:
@@ -325,7 +332,11 @@ class Migrations:
             if progress is not None:
                 progress(run.restored + len(run.conflicts), total)
             if not after:
-                return
+                break
+        told = {(each.scope, each.key) for each in run.conflicts}
+        for stream in self._runner.run(scopes_in(self._core, run.selection)):
+            left = self._runner.run(left_behind(self._core, run.shop, stream, run.record.rollback_point or 0))
+            run.conflicts += [each for each in left if (each.scope, each.key) not in told]
 
     def _tried(
         self, plan: PlanFacts, selection: Selection, validation: str, progress: Progress | None

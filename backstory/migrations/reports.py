@@ -116,7 +116,10 @@ class ItemError:
 
 @dataclass(frozen=True)
 class RollbackConflict:
-    """A value that was written after it was migrated, and is left alone; or, with force, was not."""
+    """A value that was written after it was migrated, and is left alone; or, with force, was not.
+
+    Also one that others wrote since the run began and that carries the new version: the run replaced nothing there.
+    """
 
     scope: str
     key: str

@@ -15,8 +15,9 @@ from backstory.domain.ports import LAST_POSITION, LogQuery, Program
 from backstory.domain.sequencer import STATE_SET
 from backstory.infrastructure import codec
 from backstory.infrastructure.programs import gather
+from backstory.migrations.items import Wanted, items_in
 from backstory.migrations.reports import RollbackConflict
-from backstory.migrations.work import commit_on, put_where_still
+from backstory.migrations.work import Workshop, commit_on, put_where_still
 
 _PAGE: Final = 500
 
@@ -72,6 +73,16 @@ def restore_page(
         except ConflictError:
             return (yield from restore_page(core, migration_id, rows, author, force=force))
     return done + len(todo), conflicts
+
+
+def left_behind(core: Core, shop: Workshop, stream: str, since: int) -> Program[list[RollbackConflict]]:
+    """Return the values of a scope that others have written in the new version, or had carried over, after a position.
+
+    A run replaced nothing there, so there is nothing to bring back, and they are no values of the older version.
+    """
+    wanted = Wanted(shop.to.name, frozenset({shop.to.version}), shop.wanted.selection)
+    items = yield from items_in(core, wanted, stream)
+    return [RollbackConflict(stream, item.key, item.head.position) for item in items if item.head.position > since]
 
 
 def _put(

@@ -11,7 +11,7 @@ from uuid import UUID
 from backstory.committing import append
 from backstory.context import author_of
 from backstory.core import Core
-from backstory.domain.bindings import RULES_STREAM, SCHEMA_KEPT, SCHEMA_MOVED, SCHEMA_MOVING
+from backstory.domain.bindings import RULES_STREAM, SCHEMA_KEPT, SCHEMA_MOVED, SCHEMA_MOVING, SCHEMA_RESTORED
 from backstory.domain.commits import Commit, Draft, Read
 from backstory.domain.context import Author
 from backstory.domain.errors import ConflictError, MigrationError, NotFoundError
@@ -70,24 +70,32 @@ class Run:
         """Seconds since it began here."""
         return monotonic() - self.begun_s
 
-    def say(self, *events: tuple[str, dict[str, Any]], beside: Sequence[Draft] = ()) -> Program[list[Draft]]:
+    def say(
+        self, *events: tuple[str, dict[str, Any]], beside: Sequence[Draft] = (), alone: bool = False
+    ) -> Program[list[Draft]]:
         """Write what happens to the run, and what is to be in the same commit; return the run's drafts.
 
-        Raises `MigrationError` where another process has said something meanwhile: the run is not ours any more.
+        With `alone` no other migration of the schema may be under way. Raises `MigrationError` for that, and where
+        another process has said something meanwhile: the run is not ours any more.
         """
         for event, facts in events:
             self.record.say(event, **facts)
         drafts = self.record.drafts(self.author)
         before = self.record.version - len(drafts)
-        commit = Commit(self.core.branch.id, [*drafts, *beside], reads=[Read(self.record.id, None, before)])
-        try:
-            yield from append(commit)
-        except ConflictError as error:
-            raise MigrationError(
-                f"migration {self.migration_id} was taken up by somebody else",
-                hint="Look at its status; only one process may run it.",
-            ) from error
-        return drafts
+        while True:
+            reads = [Read(self.record.id, None, before)]
+            if alone:
+                reads.append((yield from alone_at(self.core, self.record.plan["schema"], self.migration_id)))
+            try:
+                yield from append(Commit(self.core.branch.id, [*drafts, *beside], reads=reads))
+            except ConflictError as error:
+                if error.stream == RULES_STREAM:
+                    continue
+                raise MigrationError(
+                    f"migration {self.migration_id} was taken up by somebody else",
+                    hint="Look at its status; only one process may run it.",
+                ) from error
+            return drafts
 
     def report(self, status: str) -> MigrationReport:
         """Return what became of it so far."""
@@ -143,35 +151,64 @@ def _back(steps: Sequence[Step]) -> Carrier | None:
     return Carrier(found)
 
 
-def begin(core: Core, plan: PlanFacts, selection: Selection, *, validation: str, batch_size: int) -> Program[Run]:
+def new_run() -> str:
+    """Return the id of a run to be."""
+    return str(UUID(bytes=new_id()))
+
+
+def claim(core: Core, migration_id: str) -> str:
+    """Have a run for this caller alone, of all in this process; raises `MigrationError` where it is somebody else's.
+
+    Whoever claims a run gives it back: `core.gate.runs.pop(migration_id)`.
+    """
+    mine = object()
+    if core.gate.runs.setdefault(migration_id, mine) is not mine:
+        raise _under_way(migration_id)
+    return migration_id
+
+
+def _under_way(migration_id: str) -> MigrationError:
+    return MigrationError(
+        f"migration {migration_id} is under way in a process that lives", hint="Wait for it, or end that process."
+    )
+
+
+def begin(
+    core: Core, plan: PlanFacts, selection: Selection, migration_id: str, *, validation: str, batch_size: int
+) -> Program[Run]:
     """Write that a run is planned and begins; from here on what others write is carried over.
 
     Raises `MigrationError` where another run of the same schema is under way on keys that this one may be about.
     """
-    migration_id = str(UUID(bytes=new_id()))
     shop = yield from prepared(core, plan, selection, validation=validation, migration_id=migration_id)
     record = MigrationRun.empty(stream_of_run(migration_id))
     author = author_of({}, core.actor)
     author = author._replace(correlation=author.correlation or pack_correlation(migration_id))
     run = Run(core, record, shop, selection, author, monotonic(), warnings=plan.warnings)
     while True:
-        bound = yield from all_bindings(core)
-        for other in bound.moving:
-            if other.schema == plan.schema:
-                raise MigrationError(
-                    f"migration {other.migration_id} of {plan.schema} is under way",
-                    hint="Wait for it; if its process has died, resume it or roll it back.",
-                )
+        rules = yield from alone_at(core, plan.schema, migration_id)
         try:
-            yield from _begun(run, plan, validation, batch_size)
+            yield from _begun(run, plan, validation, batch_size, rules=rules)
         except ConflictError:
             continue
         return run
 
 
-def _begun(run: Run, plan: PlanFacts, validation: str, batch_size: int) -> Program[None]:
-    core, record = run.core, run.record
+def alone_at(core: Core, schema: str, migration_id: str) -> Program[Read]:
+    """Return the version of the rules at which no other migration of a schema is under way; raises `MigrationError`."""
     rules = yield from core.engine.stream_version(core.lineage, RULES_STREAM, LAST_POSITION)
+    bound = yield from all_bindings(core)
+    others = bound.under_way(schema) - {migration_id}
+    if others:
+        raise MigrationError(
+            f"migration {min(others)} of {schema} is under way",
+            hint="Wait for it; if its process has died, resume it or roll it back.",
+        )
+    return Read(RULES_STREAM, None, rules)
+
+
+def _begun(run: Run, plan: PlanFacts, validation: str, batch_size: int, *, rules: Read) -> Program[None]:
+    core, record = run.core, run.record
     head = yield from core.position()
     record.say(
         "Planned",
@@ -205,7 +242,7 @@ def _begun(run: Run, plan: PlanFacts, validation: str, batch_size: int) -> Progr
     }
     drafts = [planned, started, control(core, SCHEMA_MOVING, moving, run.author)]
     try:
-        yield from append(Commit(core.branch.id, drafts, reads=[Read(RULES_STREAM, None, rules)]))
+        yield from append(Commit(core.branch.id, drafts, reads=[rules]))
     except ConflictError:
         run.record = MigrationRun.empty(record.id)
         run.author = run.author._replace(causes=None)
@@ -269,8 +306,9 @@ def stumbled(run: Run, error: ItemError) -> Program[None]:
 def turn_back(run: Run, *, force: bool, reason: str) -> Program[None]:
     """Say that what was is being brought back; bindings are what they were from here on."""
     told = {"writer": run.core.engine.writer_id, "force": force, "reason": reason}
-    keeping = control(run.core, SCHEMA_KEPT, {"migration_id": run.migration_id}, run.author)
-    drafts = yield from run.say(("RollbackStarted", told), beside=[keeping])
+    data = {"migration_id": run.migration_id, "name": run.record.plan["schema"]}
+    keeping = control(run.core, SCHEMA_KEPT, data, run.author)
+    drafts = yield from run.say(("RollbackStarted", told), beside=[keeping], alone=True)
     run.author = run.author._replace(causes=drafts[0].event_id)
 
 
@@ -283,7 +321,8 @@ def is_back(run: Run) -> Program[None]:
         error = "" if run.record.failed is None else run.record.failed["message"]
         said.append(("Failed", {"error": error, "items": run.migrated, "duration_s": run.duration_s}))
         run.migrated = 0
-    yield from run.say(*said)
+    over = control(run.core, SCHEMA_RESTORED, {"migration_id": run.migration_id}, run.author)
+    yield from run.say(*said, beside=[over])
 
 
 def stuck(run: Run, error: str) -> Program[None]:
@@ -351,15 +390,12 @@ def _origin(core: Core, record: MigrationRun) -> Program[tuple[bytes, bytes]]:
     return rows[0].correlation or b"u" + rows[0].event_id, started[-1]
 
 
-def taken_up(core: Core, migration_id: str, *, active: bool) -> Program[Run]:
-    """Return a run of the log as one of this process, to be gone on with. Nothing is written."""
+def taken_up(core: Core, migration_id: str) -> Program[Run]:
+    """Return a run of the log, which is claimed, as one of this process, to go on with. Nothing is written."""
     record = yield from record_of(core, migration_id)
-    living = yield from _alive(core, record, active=active)
+    living = yield from _alive(core, record, active=False)
     if living and record.status in {RUNNING, ROLLING_BACK}:
-        raise MigrationError(
-            f"migration {migration_id} is under way in a process that lives",
-            hint="Wait for it, or end that process.",
-        )
+        raise _under_way(migration_id)
     facts = _facts_of(record)
     plan = record.plan
     selection = Selection(plan["scope"], plan["keys"])

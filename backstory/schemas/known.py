@@ -71,12 +71,26 @@ class Known:
         """
         if draft.type != STATE_SET or draft.key is None:
             return draft
-        if codec.op_of_set(draft.data) in _OWN_OPS:
-            return draft
+        op = codec.op_of_set(draft.data)
+        if op in _OWN_OPS:
+            return self._own(draft, op)
         rule = self.rule_at(draft.stream, draft.key)
         if rule is None:
             return draft
         return self._met(draft, draft.key, rule)
+
+    def _own(self, draft: Draft, op: str) -> Draft:
+        """Return what a migration writes, if it still may: whoever was taken for dead may have lost it to another."""
+        said = codec.part_of(draft.extra, "carried" if op == "migrate" else "restored") or {}
+        migration_id = said.get("migration")
+        if migration_id is not None and not self.bindings.may_write(migration_id, op):
+            raise MigrationError(
+                f"migration {migration_id} was taken up by somebody else, and is over",
+                scope=draft.stream,
+                key=draft.key,
+                hint="Look at its status; only one process may run it.",
+            )
+        return draft
 
     def _met(self, draft: Draft, key: str, rule: Rule) -> Draft:
         value = codec.decode_value(codec.parts_of_set(draft.data)[0])

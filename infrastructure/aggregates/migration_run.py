@@ -56,6 +56,7 @@ class MigrationRun(KeptAggregate):
         def apply(self, aggregate: MigrationRun) -> None:
             """Be under way."""
             aggregate.status = RUNNING
+            aggregate.failed = None
             aggregate.writer = self.writer
             if aggregate.rollback_point is None:
                 aggregate.rollback_point = self.rollback_point
