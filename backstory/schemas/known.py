@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from backstory.domain.bindings import RULES_STREAM, Bindings, Move, Rule
@@ -140,7 +141,12 @@ class Known:
 
 
 def _carrying(draft: Draft, name: str, version: str) -> Draft:
-    return draft._replace(extra=codec.extra_with(draft.extra, {"schema": [name, version]}))
+    return draft._replace(extra=codec.extra_joined(draft.extra, _said(name, version)))
+
+
+@lru_cache(maxsize=1024)
+def _said(name: str, version: str) -> bytes:
+    return codec.encode_value({"schema": [name, version]})
 
 
 def known_rules(reader: Reader, lineage: Lineage, now_us: Callable[[], int]) -> Program[Known]:
