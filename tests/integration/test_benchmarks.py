@@ -86,7 +86,7 @@ def test_migrations_are_measured_alone_and_end_to_end_and_what_they_make_is_chec
     with backstory.open("memory://") as store:
         found = migrations.migrated(store, 30, {"batch_size": 7})
 
-    assert {"us an item", "rollback us"} == found.keys()
+    assert {"us an item", "CPU us", "rollback us"} == found.keys()
     assert {"us an item"} == raw_migrations.on_sqlite(tmp_path, items=30).keys()
 
 
