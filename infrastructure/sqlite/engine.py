@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
@@ -120,7 +121,8 @@ class SqliteEngine(SqlReader):
 
     async def advance_async(self, program: Program[Any], request: Any) -> Step:
         """Answer requests in a thread of ours: SQLite never blocks the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads(), self.advance, program, request)
+        run = copy_context().run  # what a program finds in the caller's context, it finds in a thread as well
+        return await asyncio.get_running_loop().run_in_executor(self._threads(), run, self.advance, program, request)
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._closed:
