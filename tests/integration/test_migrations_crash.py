@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.support.migration_campaign import Campaign, nurseries
+from tests.support.migrating import HOME, NEW, OLD, assert_at, carried, declare, fill
+from tests.support.migration_campaign import Campaign, nurseries, settled
+from tests.support.migration_runner import IN_THE_SURVEY, Order
+from tests.support.on_a_loop import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.migration_campaign import Nursery
 
-KILLS: Final = 9
+KILLS: Final = 8
 LONG: Final = 100
 DISK: Final = ("sqlite", pytest.param("postgres", marks=pytest.mark.postgres))
 
@@ -37,6 +40,28 @@ def test_what_a_killed_process_was_migrating_is_ended_by_another_one(nursery: Nu
     assert KILLS == figures.kills
     assert figures.resumed
     assert figures.taken_back
+
+
+@pytest.mark.parametrize("verb", ["resume", "rollback"])
+def test_a_process_killed_before_it_wrote_a_value_is_followed_by_another_one(
+    nursery: Nursery, url: str, verb: str
+) -> None:
+    with opened("blocking", url) as store:
+        declare(store)
+        values = fill(store, 3)
+        pid = nursery.start(Order(url, "run", validation="paranoid", hold=IN_THE_SURVEY))
+        nursery.hear("held")
+        nursery.kill(pid)
+        [found] = store.migrations.status()
+        assert settled(store, found.migration_id).status == "dead"
+        report = getattr(store.migrations, verb)(found.migration_id)
+        if verb == "resume":
+            assert (3, 3) == (report.items_total, report.items_migrated)
+            assert {at: carried(value) for at, value in values.items()} == store.items(HOME)
+        else:
+            assert report.items_restored == 0
+            assert values == store.items(HOME)
+        assert_at(store, NEW if verb == "resume" else OLD)
 
 
 @pytest.mark.long

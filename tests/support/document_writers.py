@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SHARED: Final = 12
 OWN: Final = 3
 CREW: Final = 8
-PROCESSES: Final = 3
+PROCESSES: Final = 2
 
 
 @dataclass

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from backstory import MigrationReport
     from tests.support.processes import Child
 
-DOCUMENTS: Final = 40
-_BATCHES: Final = 11
+DOCUMENTS: Final = 24
+_BATCHES: Final = 7
 _LONGEST_PAUSE_S: Final = 0.006
 #: What is killed: a run, one whose last document fails, and a rollback.
 KINDS: Final = ("run", "failing", "rollback")

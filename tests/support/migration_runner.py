@@ -18,7 +18,7 @@ import backstory
 import backstory.infrastructure.postgres.engine
 import backstory.infrastructure.sqlite.engine
 from backstory import MigrationError
-from backstory.migrations import restoring
+from backstory.migrations import restoring, runs
 from tests.support.crash_writer import say
 from tests.support.migrating import HOME, new, old, run
 from tests.support.on_a_loop import opened
@@ -26,13 +26,14 @@ from tests.support.on_a_loop import opened
 BATCH: Final = 4
 #: So many values are brought back at once, so that a rollback of a small store has a middle.
 PAGE: Final = 7
+IN_THE_SURVEY: Final = -1
 
 
 @dataclass(frozen=True)
 class Order:
     """What to do: `run`, `resume` or `rollback` of a run, `write old` or `write new`.
 
-    With `hold` it stays where it is after so many batches.
+    With `hold` it stays where it is after so many batches, or with -1 when it has only looked at what there is.
     """
 
     url: str
@@ -47,14 +48,15 @@ class Order:
 def work(order: Order) -> None:
     """Do what is ordered, and say how far it is."""
     restoring._PAGE = PAGE  # type: ignore[misc]
+    if order.hold == IN_THE_SURVEY:
+        runs.surveyed = _held  # type: ignore[assignment]
     calls = 0
 
     def progress(done: int, _: int) -> None:
         nonlocal calls
         say(f"batch {done}")
         if calls == order.hold:
-            say("held")
-            signal.pause()
+            _held()
         calls += 1
 
     with opened(order.face, order.url) if order.face != "blocking" else backstory.open(order.url) as store:
@@ -67,6 +69,11 @@ def work(order: Order) -> None:
                 say(f"over {_done(store, order, progress).status}")
         except MigrationError as error:
             say(f"over refused {type(error).__name__}: {error}")
+
+
+def _held(*_: object) -> Any:
+    say("held")
+    signal.pause()
 
 
 def _done(store: Any, order: Order, progress: Any) -> Any:
