@@ -63,19 +63,19 @@ def outcome_lines(out: Output, report: MigrationReport, *, force: bool) -> Itera
         yield f"migrated {report.items_migrated} of {counted(report.items_total, 'value')} of {where}{took}"
         yield f"`backstory migrate rollback {report.migration_id}` takes it back"
     else:
-        yield f"brought back {counted(report.items_restored, 'value')} of {where}{took}"
-    yield from _trouble_lines(out, report, force=force)
+        yield f"brought back {counted(report.items_restored, 'value')} of {field(report.schema)}{took}"
+    yield from _trouble_lines(out, report)
+    if report.conflicts:
+        stays = "that stays; `--force` replaces what the run had written"
+        yield "where the run had written, what was before is back" if force else stays
 
 
-def _trouble_lines(out: Output, report: MigrationReport, *, force: bool) -> Iterator[str]:
+def _trouble_lines(out: Output, report: MigrationReport) -> Iterator[str]:
+    """Yield what could not be carried, and what others wrote since."""
     for error in report.errors:
         yield out.paint(f"cannot be carried: {field(str(error))}", "red")
-    done = "was written since, and replaced" if force else "was written since, and stays"
-    for conflict in report.conflicts:
-        told = f"{field(conflict.scope)} {field(conflict.key)} {done} (position {conflict.position})"
-        yield out.paint(told, "yellow" if force else "red")
-    if report.conflicts and not force and report.status == "rolled_back":
-        yield "`--force` replaces that too"
+    for each in report.conflicts:
+        yield out.paint(f"written since: {field(each.scope)} {field(each.key)} (position {each.position})", "yellow")
 
 
 def status_lines(out: Output, found: Sequence[MigrationReport]) -> list[str]:
@@ -110,6 +110,6 @@ def report_lines(out: Output, report: MigrationReport) -> Iterator[str]:
     for name, fact in facts:
         yield f"{out.paint(name.ljust(14), 'cyan')}  {fact}"
     yield from (out.paint(f"warning: {field(each)}", "yellow") for each in report.warnings)
-    yield from _trouble_lines(out, report, force=False)
+    yield from _trouble_lines(out, report)
     if report.status == "dead":
         yield f"its process died: `backstory migrate resume {report.migration_id}` goes on, `rollback` takes it back"

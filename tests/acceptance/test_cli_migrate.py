@@ -176,8 +176,8 @@ def test_what_was_written_since_stays_unless_it_is_forced(plain: Any) -> None:
     answer = plain("migrate", "rollback", run)
     assert 1 == answer.code
     assert answer.lines[0].startswith("brought back 2 values of user")
-    assert answer.lines[1].startswith("agent:a user/ada was written since, and stays (position ")
-    assert "`--force` replaces that too" == answer.lines[2]
+    assert answer.lines[1].startswith("written since: agent:a user/ada (position ")
+    assert "that stays; `--force` replaces what the run had written" == answer.lines[2]
     assert {"name": "ada", "years": 37} == plain.json("get", "agent:a", "user/ada").value
 
 
@@ -186,7 +186,8 @@ def test_a_forced_rollback_replaces_what_was_written_since_and_tells_it(plain: A
     plain.ok("set", "agent:a", "user/ada", '{"name": "ada", "years": 37}')
     answer = plain.ok("migrate", "rollback", run, "--force")
     assert answer.lines[0].startswith("brought back 3 values of user")
-    assert "was written since, and replaced" in answer.lines[1]
+    assert answer.lines[1].startswith("written since: agent:a user/ada (position ")
+    assert "where the run had written, what was before is back" == answer.lines[2]
     assert {"name": "ada", "age": "36"} == plain.json("get", "agent:a", "user/ada").value
 
 
