@@ -23,6 +23,7 @@ from tests.support.versioned_users import (
     S,
     kinds,
     migrated,
+    places,
     texts,
     with_users,
 )
@@ -34,9 +35,10 @@ VERSIONS = ("1.0.0-rc.1", "1.0.0", "1.1.0+a", "1.1.0+b", "1.2.0", "2.0.0", "3.0.
 SAFE, UNSAFE = [t.rename("a", "b")], [t.remove("a")]
 
 
-@pytest.fixture(params=FACES)
-def store(request: pytest.FixtureRequest, store_url: str) -> Iterator[Any]:
-    with opened(request.param, store_url, durability="relaxed") as opened_store:
+@pytest.fixture(params=places("blocking"), ids="-".join)
+def store(request: pytest.FixtureRequest) -> Iterator[Any]:
+    face, engine = request.param
+    with opened(face, request.getfixturevalue(f"{engine}_url"), durability="relaxed") as opened_store:
         yield opened_store
 
 

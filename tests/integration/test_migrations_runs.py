@@ -22,7 +22,7 @@ from backstory import (
 from backstory import transforms as t
 from backstory.domain.hooks import HookResult
 from tests.support.on_a_loop import FACES, opened
-from tests.support.versioned_users import S, kinds, migrated, texts, up, with_users, written_since
+from tests.support.versioned_users import S, kinds, migrated, places, texts, up, with_users, written_since
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,9 +54,10 @@ SAYS_IN_VAIN = (
 FAILED_EARLY = {"": "failed at n", " wrote": "0"}
 
 
-@pytest.fixture(params=FACES)
-def store(request: pytest.FixtureRequest, store_url: str) -> Iterator[Any]:
-    with opened(request.param, store_url, durability="relaxed") as opened_store:
+@pytest.fixture(params=places("asyncio"), ids="-".join)
+def store(request: pytest.FixtureRequest) -> Iterator[Any]:
+    face, engine = request.param
+    with opened(face, request.getfixturevalue(f"{engine}_url"), durability="relaxed") as opened_store:
         yield opened_store
 
 

@@ -25,7 +25,7 @@ from backstory.domain.bindings import Binding
 from backstory.domain.hooks import HookResult
 from backstory.domain.selection import selection_of
 from tests.support.on_a_loop import FACES, opened
-from tests.support.versioned_users import FIRST, SECOND, THIRD, S, texts
+from tests.support.versioned_users import FIRST, SECOND, THIRD, S, places, texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,15 +35,10 @@ GOOD, BAD = {"name": "Ada", "age": 36}, {"name": "Ada", "age": "sk-abcdefghijklm
 K = "user/1"
 
 
-@pytest.fixture(params=FACES)
-def store(request: pytest.FixtureRequest, store_url: str) -> Iterator[Any]:
-    with opened(request.param, store_url, durability="relaxed") as opened_store:
-        yield opened_store
-
-
-@pytest.fixture
-def plain(store_url: str) -> Iterator[Any]:
-    with backstory.open(store_url, durability="relaxed") as opened_store:
+@pytest.fixture(params=places("asyncio"), ids="-".join)
+def store(request: pytest.FixtureRequest) -> Iterator[Any]:
+    face, engine = request.param
+    with opened(face, request.getfixturevalue(f"{engine}_url"), durability="relaxed") as opened_store:
         yield opened_store
 
 

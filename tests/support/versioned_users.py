@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import pytest
+
 from backstory import Field, Migration, Schema
 from backstory import transforms as t
 from backstory.infrastructure import codec
+from tests.support.on_a_loop import FACES
 
 if TYPE_CHECKING:
     from backstory import RecordedEvent
@@ -31,6 +34,12 @@ TO_THIRD: Final = Migration(
     down=[t.move("profile.age", "age"), t.remove("profile")],
     description="ages go into profiles",
 )
+
+
+def places(on_postgres: str) -> list[Any]:
+    """Return (face, engine) as parameters: both faces in memory and on SQLite, and one on PostgreSQL."""
+    found: list[Any] = [(face, engine) for engine in ("memory", "sqlite") for face in FACES]
+    return [*found, pytest.param((on_postgres, "postgres"), marks=pytest.mark.postgres)]
 
 
 def with_users(store: Any, count: int = 10, *, bound: bool = True) -> Any:
