@@ -196,6 +196,28 @@ def test_a_key_deleted_or_created_amid_a_run_stays_so(store_url: str) -> None:
         }
 
 
+def test_what_is_written_while_a_page_is_being_brought_back_is_left_alone(
+    store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = restoring._put
+    with opened("blocking", store_url) as store:
+        declare(store)
+        values = fill(store, BATCH)
+        done = run(store)
+
+        def late(*args: Any) -> Any:
+            monkeypatch.setattr(restoring, "_put", put)
+            store.set(HOME, key(1), old(100))
+            return (yield from put(*args))
+
+        monkeypatch.setattr(restoring, "_put", late)
+        report = store.migrations.rollback(done.migration_id)
+        assert values | {key(1): old(100)} == store.items(HOME)
+        assert [key(1)] == [conflict.key for conflict in report.conflicts]
+        assert len(values) - 1 == report.items_restored
+        assert_at(store, OLD)
+
+
 # One at a time
 
 
