@@ -12,6 +12,10 @@ import pytest
 import backstory
 from backstory.hooks.async_face import AsyncHooks
 from backstory.hooks.face import Hooks
+from backstory.migrations.async_face import AsyncMigrationPlan, AsyncMigrations
+from backstory.migrations.face import MigrationPlan, Migrations
+from backstory.schemas.async_face import AsyncSchemas
+from backstory.schemas.face import Schemas
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +37,9 @@ def test_the_blocking_face_is_what_the_asyncio_face_gives() -> None:
         (backstory.StateView, backstory.AsyncStateView),
         (backstory.Subscription, backstory.AsyncSubscription),
         (Hooks, AsyncHooks),
+        (Schemas, AsyncSchemas),
+        (Migrations, AsyncMigrations),
+        (MigrationPlan, AsyncMigrationPlan),
     ],
 )
 def test_both_faces_have_the_same_methods_with_the_same_arguments(blocking: type, asyncio: type) -> None:
