@@ -12,9 +12,10 @@ from typing import Any
 
 from backstory.domain.events import MISSING
 
-__all__ = ["Cell", "Fact", "Fork", "Model", "part_of", "same"]
+__all__ = ["Cell", "Fact", "Fork", "Model", "differences", "part_of", "same"]
 
 Point = tuple[int, int]
+State = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,9 @@ class Model:
                 cells[fact.stream, key] = Cell(fact.version, fact.position, value, fact.expires_us)
         return cells
 
-    def state(self, branch: int, point: Point) -> dict[str, dict[str, Any]]:
+    def state(self, branch: int, point: Point) -> State:
         """Return the values that a reader sees, by stream and key, sorted."""
-        state: dict[str, dict[str, Any]] = {}
+        state: State = {}
         for (stream, key), cell in sorted(self.cells(branch, point[0]).items()):
             if (value := cell.seen(point[1])) is not MISSING:
                 state.setdefault(stream, {})[key] = value
@@ -158,21 +159,19 @@ class Model:
                 guilty = fact
         return guilty
 
-    def diff(self, branch: int, from_: Point, to: Point) -> list[tuple[str, str, Any, Any]]:
-        """Return what differs between two points: two snapshots, compared."""
-        one, other = self.state(branch, from_), self.state(branch, to)
-        places = sorted({(stream, key) for state in (one, other) for stream in state for key in state[stream]})
-        pairs = (
-            (*at, one.get(at[0], {}).get(at[1], MISSING), other.get(at[0], {}).get(at[1], MISSING)) for at in places
-        )
-        return [pair for pair in pairs if not same(pair[2], pair[3])]
-
 
 def _keys(fact: Fact) -> list[str]:
     """Return the keys whose state a fact changes."""
     if fact.type == "scope.cleared":
         return list(fact.data["keys"])
     return [fact.key] if fact.type in {"state.set", "state.deleted"} and fact.key is not None else []
+
+
+def differences(one: State, other: State) -> list[tuple[str, str, Any, Any]]:
+    """Return what differs between two states: the places in order, each with both values."""
+    places = sorted({(stream, key) for state in (one, other) for stream in state for key in state[stream]})
+    pairs = ((*at, one.get(at[0], {}).get(at[1], MISSING), other.get(at[0], {}).get(at[1], MISSING)) for at in places)
+    return [pair for pair in pairs if not same(pair[2], pair[3])]
 
 
 def part_of(value: Any, steps: tuple[str | int, ...]) -> Any:
