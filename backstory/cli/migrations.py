@@ -186,10 +186,8 @@ def rollback(
     migration_id: RunId,
     *,
     force: Annotated[bool, Option("--force", help="Replace also what was written since.")] = False,
-    transformers: Transformers = None,
 ) -> int:
     """Bring back what a run replaced, by appending. Exit code 1: what was written since was left alone."""
-    _learn(transformers)
     with session.open(write=True) as store, progress_bar(session.out, "roll back") as progress:
         report = store.migrations.rollback(migration_id, force=force, progress=progress)
     return _answer(session, report, force=force)

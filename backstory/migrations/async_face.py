@@ -169,7 +169,7 @@ class AsyncMigrations:
         await self._settle()
 
         async def go() -> MigrationReport:
-            run = await self._runner.run(runs.taken_up(self._core, migration_id))
+            run = await self._runner.run(runs.taken_up(self._core, migration_id, forward=False))
             if run.record.status not in runs.TAKEN_BACK:
                 raise MigrationError(
                     f"migration {migration_id} is {run.record.status}: there is nothing to take back",
@@ -192,7 +192,7 @@ class AsyncMigrations:
         return await self._claimed(str(migration_id), lambda: self._resumed(migration_id, concurrency, progress))
 
     async def _resumed(self, migration_id: str, concurrency: int, progress: Progress | None) -> MigrationReport:
-        run = await self._runner.run(runs.taken_up(self._core, migration_id))
+        run = await self._runner.run(runs.taken_up(self._core, migration_id, forward=True))
         record = run.record
         if record.status in runs.HALF_BACK:
             return await self._back(run, force=record.force, reason=record.reason, progress=progress)

@@ -161,7 +161,7 @@ class Migrations:
         self._settle()
 
         def go() -> MigrationReport:
-            run = self._runner.run(runs.taken_up(self._core, migration_id))
+            run = self._runner.run(runs.taken_up(self._core, migration_id, forward=False))
             if run.record.status not in runs.TAKEN_BACK:
                 raise MigrationError(
                     f"migration {migration_id} is {run.record.status}: there is nothing to take back",
@@ -182,7 +182,7 @@ class Migrations:
         return self._claimed(str(migration_id), lambda: self._resumed(migration_id, concurrency, progress))
 
     def _resumed(self, migration_id: str, concurrency: int, progress: Progress | None) -> MigrationReport:
-        run = self._runner.run(runs.taken_up(self._core, migration_id))
+        run = self._runner.run(runs.taken_up(self._core, migration_id, forward=True))
         record = run.record
         if record.status in runs.HALF_BACK:
             return self._back(run, force=record.force, reason=record.reason, progress=progress)

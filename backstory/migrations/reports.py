@@ -130,7 +130,7 @@ class RollbackConflict:
 class MigrationReport:
     """What became of a run. `status`: completed, failed, rolled_back, dry_run; in `status()` also running and dead.
 
-    `items_total` counts what was to be migrated, `items_migrated` what carries the new version because of the run,
+    `items_total` counts what was to be migrated, `items_migrated` what the run has migrated (0 where it failed),
     `items_restored` what was brought back. `rollback_point` is the position that holds what was before.
     """
 

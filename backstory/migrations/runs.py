@@ -121,11 +121,18 @@ class Run:
 
 
 def prepared(
-    core: Core, plan: PlanFacts, selection: Selection, *, validation: str, migration_id: str | None = None
+    core: Core,
+    plan: PlanFacts,
+    selection: Selection,
+    *,
+    validation: str,
+    migration_id: str | None = None,
+    forward: bool = True,
 ) -> Program[Workshop]:
-    """Return what makes values ready by a plan."""
+    """Return what makes values ready by a plan; one that only goes back needs no transformers, and compiles none."""
     history = yield from history_of(core.engine, core.lineage, plan.schema)
-    routes = {version: [plan.work[number] for number in numbers] for version, numbers in plan.routes.items()}
+    ways = plan.routes.items() if forward else ()
+    routes = {version: [plan.work[number] for number in numbers] for version, numbers in ways}
     carriers = {version: Carrier([step.transforms for step in steps]) for version, steps in routes.items()}
     back = {version: _back(steps) for version, steps in routes.items()}
     return Workshop(
@@ -390,8 +397,8 @@ def _origin(core: Core, record: MigrationRun) -> Program[tuple[bytes, bytes]]:
     return rows[0].correlation or b"u" + rows[0].event_id, started[-1]
 
 
-def taken_up(core: Core, migration_id: str) -> Program[Run]:
-    """Return a run of the log, which is claimed, as one of this process, to go on with. Nothing is written."""
+def taken_up(core: Core, migration_id: str, *, forward: bool) -> Program[Run]:
+    """Return a run of the log, which is claimed, as one of this process, to go on with or back. Nothing is written."""
     record = yield from record_of(core, migration_id)
     living = yield from _alive(core, record, active=False)
     if living and record.status in {RUNNING, ROLLING_BACK}:
@@ -399,7 +406,14 @@ def taken_up(core: Core, migration_id: str) -> Program[Run]:
     facts = _facts_of(record)
     plan = record.plan
     selection = Selection(plan["scope"], plan["keys"])
-    shop = yield from prepared(core, facts, selection, validation=plan["validation"], migration_id=migration_id)
+    shop = yield from prepared(
+        core,
+        facts,
+        selection,
+        validation=plan["validation"],
+        migration_id=migration_id,
+        forward=forward and record.status in UNFINISHED,
+    )
     correlation, started = yield from _origin(core, record)
     author = author_of({}, core.actor)._replace(correlation=correlation, causes=started)
     run = Run(core, record, shop, selection, author, monotonic(), total=record.items, warnings=tuple(plan["warnings"]))

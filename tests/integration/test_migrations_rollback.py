@@ -111,6 +111,20 @@ def test_what_was_written_since_is_a_conflict_and_left_alone_unless_forced(store
     assert before == texts(store)
 
 
+def test_a_rollback_needs_no_transformer(quick: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    t.transformer("marked_for_the_way_there")(lambda *_: "marked")
+    with_users(quick, 0)
+    quick.migrations.register(Migration("user", "1.0.0", "1.1.0", [t.compute("email", "marked_for_the_way_there")]))
+    quick.set(S, "user/1", {"name": "n"})
+    done = quick.migrations.run(quick.migrations.plan("user", "1.1.0"))
+    assert "marked" == quick.get(S, "user/1")["email"]
+
+    monkeypatch.delitem(t.transformers._named, "marked_for_the_way_there")
+    quick.migrations.rollback(done.migration_id)
+
+    assert {"name": "n"} == quick.get(S, "user/1")
+
+
 def test_a_failed_run_has_nothing_to_take_back(quick: Any) -> None:
     with_users(quick, 2)
     quick.set(S, "user/001", {"name": "b", "age": 1, "profile": "taken"})
