@@ -29,10 +29,13 @@ ARROWS = {
 
 HOMES = {
     "apsw": ("infrastructure/sqlite/*",),
+    "brotli": ("infrastructure/archives/compression*",),
     "cronsim": ("infrastructure/cron*",),
+    "cryptography": ("infrastructure/archives/*",),
     "eventsourcing": ("infrastructure/*",),
     "hypothesis": ("backstory/testing/*",),
     "jsonschema_rs": ("infrastructure/json_schema*",),
+    "lz4": ("infrastructure/archives/compression*",),
     "networkx": ("projections/*graph*", "replay/*graph*"),
     "orjson": ("infrastructure/*",),
     "psycopg": ("infrastructure/postgres/*", "backstory/testing/*"),
@@ -44,11 +47,15 @@ HOMES = {
     "structlog": ("infrastructure/telemetry*",),
     "typer": ("backstory/cli*", "backstory/demo*"),
     "uuid_utils": ("infrastructure/*",),
+    "zstandard": ("infrastructure/archives/compression*",),
 }
 HEAVY = (
     "apsw",
+    "brotli",
+    "cryptography",
     "eventsourcing",
     "jsonschema_rs",
+    "lz4",
     "networkx",
     "psycopg",
     "pydantic",
@@ -56,6 +63,7 @@ HEAVY = (
     "semver",
     "structlog",
     "typer",
+    "zstandard",
 )
 
 OUTSIDE_THE_DOMAIN = {

@@ -1,0 +1,96 @@
+"""Where 32-byte keys come from: text, files and commands, none of which an error ever quotes."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import shlex
+import stat
+import subprocess
+from base64 import b64decode, urlsafe_b64decode
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from backstory.domain.errors import ConfigError, EncryptionError, shown
+
+__all__ = ["KEY_BYTES", "command_of", "key_from_command", "key_from_file", "key_of"]
+
+KEY_BYTES: Final = 32
+_HEX_DIGITS: Final = 2 * KEY_BYTES
+_MOST_BYTES: Final = 1024
+_FORMS: Final = "Give 32 bytes: as they are, as 64 hexadecimal digits, or as Base64."
+
+
+def key_of(given: bytes | str, *, source: str = "the key") -> bytes:
+    """Return a key of 32 bytes, given raw, as hexadecimal digits or as Base64; raises `EncryptionError`."""
+    if isinstance(given, bytes) and len(given) == KEY_BYTES:
+        return given
+    text = given if isinstance(given, bytes) else given.encode()
+    found = _decoded(text.strip())
+    if found is None or len(found) != KEY_BYTES:
+        raise EncryptionError(f"{source} is no key of {KEY_BYTES} bytes", hint=_FORMS)
+    return found
+
+
+def _decoded(text: bytes) -> bytes | None:
+    try:
+        if len(text) == _HEX_DIGITS:
+            return bytes.fromhex(text.decode("ascii"))
+        return urlsafe_b64decode(text) if b"-" in text or b"_" in text else b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return None
+
+
+def key_from_file(path: Path) -> bytes:
+    """Return the key that a file holds; raises `EncryptionError`.
+
+    A file that everybody may write is refused. One that everybody may read is not: mounted secrets often are.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(_MOST_BYTES)
+    except OSError as error:
+        raise EncryptionError(
+            f"cannot read the key file {path}: {error.strerror}", hint="Check that the file is there, and readable."
+        ) from error
+    if mode & stat.S_IWOTH:
+        raise EncryptionError(
+            f"everybody may write the key file {path}", hint=f"Take that right away: chmod o-w {path}."
+        )
+    return key_of(content, source=f"the content of {path}")
+
+
+def command_of(given: str | Sequence[str]) -> tuple[str, ...]:
+    """Return a command as its words; text is split as a shell would; raises `ConfigError`."""
+    try:
+        words = tuple(shlex.split(given)) if isinstance(given, str) else tuple(given)
+    except ValueError as error:
+        raise ConfigError("key_command has an open quotation", key="key_command") from error
+    if not words or not all(isinstance(word, str) for word in words):
+        raise ConfigError("key_command is no command", key="key_command", hint="Give its words, as a list or as text.")
+    return words
+
+
+def key_from_command(words: Sequence[str], *, timeout_s: float) -> bytes:
+    """Return the key that a command prints, without a shell; raises `EncryptionError`, with what it wrote as errors."""
+    # The arguments may be secrets; the program's name is enough to find the line in a configuration.
+    name = f"the key command {shown(words[0])}"
+    try:
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
+    except subprocess.TimeoutExpired:
+        # Without its cause, which holds the arguments and the output so far.
+        raise EncryptionError(f"{name} took longer than {timeout_s} s", hint="Run it by hand, and see why.") from None
+    except (OSError, ValueError) as error:
+        words_of_it = error.strerror if isinstance(error, OSError) else "its words are no command"
+        raise EncryptionError(f"cannot run {name}: {words_of_it}", hint="Check the path of the program.") from None
+    if done.returncode:
+        raise EncryptionError(f"{name} failed with {done.returncode}{_complaint(done)}", hint="Run it by hand.")
+    return key_of(done.stdout, source=f"the output of {name}")
+
+
+def _complaint(done: subprocess.CompletedProcess[bytes]) -> str:
+    said = done.stderr.decode(errors="replace").strip()
+    secret = done.stdout.decode(errors="replace").strip()
+    return "" if not said or (secret and secret in said) else f": {shown(said)}"
