@@ -228,6 +228,18 @@ def test_a_chunk_that_states_more_than_the_bound_is_refused_before_it_is_read(st
         read(apart.joined())
 
 
+@pytest.mark.parametrize("raw", [RECORD.pack(2**32 - 1) + b"x", RECORD.pack(9) + b"x", b"\0\0"])
+def test_a_record_that_states_more_than_there_is_or_may_be_is_refused(raw: bytes) -> None:
+    sink = BytesIO()
+    writer = ArchiveWriter(sink, backup_id="b")
+    writer.begin("a")
+    writer._buffer += raw
+    writer.finish()
+    with pytest.raises(IntegrityError, match=r"a record states 4294967295 bytes|ends inside a record") as caught:
+        read(sink.getvalue())
+    assert ("states" in str(caught.value)) == (len(raw) == 5 and raw[0] == 255)
+
+
 def test_memory_stays_bounded_while_much_is_written_and_read() -> None:
     sink = BytesIO()
     record = bytes(1024) * 64

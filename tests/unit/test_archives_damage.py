@@ -11,7 +11,7 @@ import pytest
 
 from backstory.domain.errors import BackupError, EncryptionError, IntegrityError
 from backstory.infrastructure.archives.encryption import Encryption
-from backstory.infrastructure.archives.layout import PREFIX, TRAILER
+from backstory.infrastructure.archives.layout import BOUND, FRAME, HASH_BYTES, PREFIX, TRAILER, Kind
 from backstory.infrastructure.archives.reader import read_manifest
 from backstory.infrastructure.archives.verifying import verify_archive
 from tests.support.archives import SMALL, Pieces, archive, keyed, pieces, read, read_as_far_as_possible
@@ -140,13 +140,41 @@ def test_a_manifest_that_says_something_else_is_refused_once_the_key_is_known() 
     assert_refused(forged, keyed(), "position")
 
 
-def test_a_plain_archive_whose_hashes_were_all_made_anew_still_has_to_hold_together() -> None:
-    stored = archive()
-    apart = pieces(stored)
+@pytest.mark.parametrize("name", ["records", "raw_bytes", "stored_bytes", "digest", "name"])
+def test_a_plain_archive_whose_hashes_were_all_made_anew_still_has_to_be_what_its_manifest_says(name: str) -> None:
+    apart = pieces(archive())
     document = orjson.loads(apart.manifest)
-    document["parts"][0]["records"] += 1
+    part = document["parts"][0]
+    part[name] = part[name] + 1 if isinstance(part[name], int) else part[name][::-1]
     apart.manifest = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
-    assert_refused(apart.joined(), None, "counts")
+    header = apart.head[PREFIX.size : -HASH_BYTES]
+    end = {"kind": Kind.END, "number": len(apart.chunks) - 1, "part": len(SMALL), "raw_bytes": HASH_BYTES}
+    content = hashlib.sha256(apart.manifest).digest()
+    seal = hashlib.sha256(BOUND.pack(hashlib.sha256(header).digest(), *end.values()) + content).digest()
+    apart.chunks[-1] = FRAME.pack(Kind.END, HASH_BYTES, 2 * HASH_BYTES) + content + seal
+    assert_refused(apart.joined(), None, name)
+    found = read_as_far_as_possible(apart.joined(), None).error
+    assert isinstance(found, IntegrityError)
+    assert found.kind == ("manifest" if name == "name" else "part")
+
+
+def test_a_damaged_head_is_not_taken_for_a_wrong_key() -> None:
+    stored = archive(encryption=keyed())
+    for at in range(PREFIX.size, len(pieces(stored).head)):
+        flipped = bytearray(stored)
+        flipped[at] ^= 1
+        with pytest.raises(IntegrityError, match="head is not what was written"):
+            read(bytes(flipped), keyed())
+
+
+@SEALS
+def test_a_damaged_manifest_is_found_without_key_and_without_the_rest(encryption: Encryption | None) -> None:
+    stored = archive(encryption=encryption, info={"position": 7})
+    for at in range(len(stored) - TRAILER.size - len(pieces(stored).manifest), len(stored) - TRAILER.size):
+        flipped = bytearray(stored)
+        flipped[at] ^= 1
+        with pytest.raises(IntegrityError, match="manifest is not what was written"):
+            read_manifest(BytesIO(flipped))
 
 
 def test_a_changed_archive_without_encryption_and_another_hash_of_the_whole_is_refused() -> None:
