@@ -36,6 +36,8 @@ from backstory.migrations.work import LEVELS, ItemFailedError, Seen, Workshop, b
 from backstory.runners import AsyncRunner
 
 Progress = Callable[[int, int], None]
+#: So many values are not looked for twice, in the survey and again.
+_MOST_KEPT: Final = 50_000
 _REFUSALS: Final = (SchemaError, MigrationError, HookCancelledError, HookError, InvalidValueError, ValueTooLargeError)
 
 
@@ -245,11 +247,15 @@ class AsyncMigrations:
         """Count what is to be migrated, and hold it against its own version before anything is written."""
         total = 0
         for stream in await self._runner.run(scopes_in(self._core, run.selection)):
-            for item in await self._runner.run(items_in(self._core, run.shop.wanted, stream)):
-                total += 1
+            seen = await self._runner.run(seen_now(self._core, stream))
+            items = await self._runner.run(items_in(self._core, run.shop.wanted, stream))
+            for item in items:
                 run.shop.inspect(item)
                 if run.shop.level == "paranoid":
                     run.shop.ready(item)
+            total += len(items)
+            if total <= _MOST_KEPT:
+                run.found[stream] = (seen, items)
         run.total = total
         await self._runner.run(runs.surveyed(run))
 
@@ -257,9 +263,13 @@ class AsyncMigrations:
         if progress is not None:
             progress(run.migrated, run.total)
         for stream in await self._runner.run(scopes_in(self._core, run.selection)):
-            # Batches side by side would find each other's writes in the scope's version.
-            seen = await self._runner.run(seen_now(self._core, stream)) if concurrency == 1 else Seen()
-            items = await self._runner.run(items_in(self._core, run.shop.wanted, stream))
+            found = run.found.pop(stream, None)
+            if found is None:
+                seen = await self._runner.run(seen_now(self._core, stream))
+                found = (seen, await self._runner.run(items_in(self._core, run.shop.wanted, stream)))
+            seen, items = found
+            if concurrency > 1:
+                seen = Seen()  # batches side by side would find each other's writes in the scope's version
             batches = [items[at : at + batch_size] for at in range(0, len(items), batch_size)]
             for at in range(0, len(batches), concurrency):
                 run.migrated += await self._together(run, batches[at : at + concurrency], seen)

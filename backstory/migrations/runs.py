@@ -34,7 +34,7 @@ from backstory.infrastructure.aggregates.migration_run import (
 from backstory.infrastructure.clock import new_id
 from backstory.migrations.items import Item, Wanted
 from backstory.migrations.reports import ItemError, MigrationReport, PlanFacts, RollbackConflict
-from backstory.migrations.work import ItemFailedError, Workshop
+from backstory.migrations.work import ItemFailedError, Seen, Workshop
 from backstory.schemas.carrying import Carrier
 from backstory.schemas.histories import history_of, rows_of
 from backstory.schemas.registering import all_bindings, control
@@ -59,6 +59,8 @@ class Run:
     errors: list[ItemError] = field(default_factory=list)
     conflicts: list[RollbackConflict] = field(default_factory=list)
     warnings: Sequence[str] = ()
+    #: What the survey found by scope, where it is not too much to keep: nothing that others write joins it.
+    found: dict[str, tuple[Seen, list[Item]]] = field(default_factory=dict)
 
     @property
     def migration_id(self) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SHARED: Final = 12
 OWN: Final = 3
+STILL: Final = 4
 CREW: Final = 8
 PROCESSES: Final = 2
 
@@ -58,11 +59,12 @@ class Ledger:
 
 
 def stock(store: Any) -> dict[str, Any]:
-    """Store the documents that writers share, and those that each has of its own; return them."""
+    """Store the documents that writers share, those that each has of its own, and some that nobody writes to."""
     values = fill(store, SHARED)
     own = {own_key(writer, number): old(0) for writer in range(CREW) for number in range(OWN)}
-    store.set_many(HOME, own)
-    return values | own
+    still = {f"doc/y{number}": old(number) for number in range(STILL)}
+    store.set_many(HOME, own | still)
+    return values | own | still
 
 
 def own_key(writer: int, number: int) -> str:
