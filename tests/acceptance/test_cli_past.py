@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 SCOPE = "agent:a1"
+NOBODY = "0193b3a0-0000-7000-8000-000000000000"
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_time_takes_in_what_was_recorded_at_it_and_one_to_come_is_the_head(pas
 
 
 @pytest.mark.parametrize(
-    "point", ["4", "-1", "2026-11-21T05:00:00", "2026-11-21", "yesterday", "", "1.0", str(uuid4()), "9" * 5000, "٣"]
+    "point", ["4", "-1", "2026-11-21T05:00:00", "2026-11-21", "yesterday", "", "1.0", NOBODY, "9" * 5000, "٣"]
 )
 def test_a_point_that_is_none_is_refused_by_every_command(past: Any, point: str) -> None:
     for command in (
