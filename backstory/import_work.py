@@ -18,8 +18,10 @@ from backstory.domain.errors import (
     HookError,
     InvalidScopeError,
     InvalidValueError,
+    MigrationError,
     NotFoundError,
     ReadOnlyError,
+    SchemaError,
 )
 from backstory.domain.ports import Program
 from backstory.domain.run_commits import MessageCommit, Verdict, commits_of
@@ -31,6 +33,7 @@ from backstory.transcript_files import read_runs
 
 __all__ = ["Batch", "Batches", "Import", "ImportProblem", "ImportReport", "append_all"]
 
+_REFUSALS: Final = (HookCancelledError, HookError, SchemaError, MigrationError)
 _MOST_COMMITS: Final = 256
 _MOST_BYTES: Final = 1 << 20
 _DIFFERENT: Final = "Give the run an id of its own, if it is another one; nothing of it was added from there on."
@@ -222,7 +225,9 @@ class Import:
     def settle(self, batch: Batch, outcomes: Sequence[Outcome]) -> None:
         """Count what became of a batch; raises the error of a commit that the log refused."""
         for (entry, run), outcome in zip(batch.entries, outcomes, strict=True):
-            if isinstance(outcome.error, (HookCancelledError, HookError)):
+            # What follows a refused message rests on it.
+            follows = run.different and isinstance(outcome.error, NotFoundError)
+            if follows or isinstance(outcome.error, _REFUSALS):
                 if not run.different:
                     run.problems.append(f"messages[{entry.message}] was refused: {outcome.error}")
                 run.different = run.begun = True
