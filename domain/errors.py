@@ -118,7 +118,7 @@ class ReadOnlyError(BackstoryError):
         if replay:
             super().__init__(
                 f"{operation} refused: a replay changes nothing",
-                hint="Have the hook answer what is to be written, such as `HookResult.fork`: answers are compared only.",
+                hint="Have the hook answer what is to be written, such as `HookResult.fork`; answers are compared.",
             )
             return
         where = "this store" if store is None else f"the store {shown(store)}"
