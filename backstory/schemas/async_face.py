@@ -58,7 +58,7 @@ class AsyncSchemas:
         version: str | None = None,
         mode: str = "enforce",
     ) -> _Pending:
-        """Have new values meet a schema, where scope and keys fit; both may hold `*`. It may be awaited.
+        """Have new values meet a schema, where scope and keys fit; both may hold `*`. Awaited, it gives the `Binding`.
 
         The version is the latest that is registered then, unless one is named; migrations move it on. With the mode
         `enforce` other values are refused with `SchemaError`; with `mark` they are written, and carry no schema.
@@ -67,8 +67,10 @@ class AsyncSchemas:
         """
         self._check_writable("bind a schema")
         selection = selection_of(scope, keys)
-        self._do(lambda: registering.bind(self._core, name, selection, version, mode))
-        return _Pending(self._settle)
+        registering.check_mode(mode)
+        pending = _Pending(self._settle)
+        self._do(lambda: pending.done_by(registering.bind(self._core, name, selection, version, mode)))
+        return pending
 
     async def _settle(self) -> None:
         await self._runner.run(self._core.session.guard.settle())
@@ -150,9 +152,23 @@ class _Pending:
 
     def __init__(self, settle: Callable[[], Any]) -> None:
         self._settle = settle
+        self._done: Binding | BaseException | None = None
 
-    def __await__(self) -> Generator[Any, None, None]:
-        yield from self._settle().__await__()
+    def done_by(self, program: Program[Binding]) -> Program[None]:
+        """Keep what comes of it, whoever has it done."""
+        try:
+            self._done = yield from program
+        except BaseException as error:
+            self._done = error
+            raise
+
+    def __await__(self) -> Generator[Any, None, Binding]:
+        if self._done is None:
+            yield from self._settle().__await__()
+        if isinstance(self._done, BaseException):
+            raise self._done
+        assert self._done is not None
+        return self._done
 
 
 # </async>

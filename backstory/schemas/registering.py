@@ -155,10 +155,15 @@ def compatibility(core: Core, old: object, new: object) -> Program[Compatibility
     return check(before, after)
 
 
-def bind(core: Core, name: str, selection: Selection, version: str | None, mode: str) -> Program[Binding]:
-    """Have new values meet a schema; again of the same selection replaces what was said before."""
+def check_mode(mode: object) -> None:
+    """Raise `InvalidValueError` for what is no mode of a binding."""
     if mode not in MODES:
         raise InvalidValueError("mode", rule=f"is no mode: {shown(mode)}", hint=f"Use one of {', '.join(MODES)}.")
+
+
+def bind(core: Core, name: str, selection: Selection, version: str | None, mode: str) -> Program[Binding]:
+    """Have new values meet a schema; again of the same selection replaces what was said before."""
+    check_mode(mode)
     found = yield from known_version(core, name, version)
     data = {
         "name": name,

@@ -444,3 +444,21 @@ async def test_tasks_that_come_at_once_all_meet_what_was_asked_for_before(store_
         done = await asyncio.gather(*[store.set(S, f"user/{at}", BAD) for at in range(20)], return_exceptions=True)
         assert [SchemaError] * 20 == [type(each) for each in done]
         assert {} == await store.snapshot()
+
+
+async def test_a_plain_call_to_bind_may_be_awaited_for_the_binding(sqlite_url: str) -> None:
+    async with backstory.open_async(sqlite_url) as store:
+        store.schemas.register(FIRST)
+        here = Binding("user", "1.0.0", selection_of(None, "user/*"), "enforce")
+        assert here == await store.schemas.bind("user", keys="user/*")
+        plain = store.schemas.bind("user", keys="user/*")
+        await store.set(S, "user/1", {"name": "n"})
+        assert here == await plain
+        missing = store.schemas.bind("nobody")
+        with pytest.raises(SchemaError):
+            await missing
+        with pytest.raises(SchemaError):
+            await missing
+        with pytest.raises(InvalidValueError):
+            store.schemas.bind("user", mode="perhaps")
+        assert [here] == await store.schemas.bindings()
