@@ -8,9 +8,10 @@ more, so that nothing a caller stores can be taken for a tag. A datetime keeps i
 from __future__ import annotations
 
 import math
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, NoReturn
@@ -23,6 +24,7 @@ __all__ = ["MAX_DEPTH", "named", "refuse_depth", "tagged", "untagged"]
 
 MAX_DEPTH: Final = 200
 
+_SUBSECOND: Final = re.compile(r"([+-])00:00:00\.(\d{6})$")
 _INT_64: Final = range(-(2**63), 2**64)
 
 # The steps from the value to a part of it, innermost first: None, or (what leads to the container, key or index).
@@ -204,9 +206,18 @@ def _finite_decimal(text: str) -> Decimal:
     return number
 
 
+def _read_datetime(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    # An offset below a second is read as none by some versions of Python: the datetime would be another.
+    if cut := _SUBSECOND.search(text):
+        offset = timedelta(microseconds=int(cut[2]))
+        found = found.replace(tzinfo=timezone(-offset if cut[1] == "-" else offset))
+    return found
+
+
 _TAGS: Final[dict[str, Callable[[str], object]]] = {
     "$bytes": lambda text: b64decode(text, validate=True),
-    "$datetime": datetime.fromisoformat,
+    "$datetime": _read_datetime,
     "$decimal": _finite_decimal,
     "$int": lambda text: int(text, 16),
     "$uuid": UUID,

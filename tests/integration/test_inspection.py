@@ -138,7 +138,8 @@ class Looked:
             and asked.get("correlation_id", event.correlation_id) == event.correlation_id
         ]
         self.seen = {event.position: event for event in inside if event.type != "link.added"}
-        ways = edges_of(log, ["caused_by"])
+        # What was linked later than the last event that is looked at was not known then.
+        ways = edges_of([event for event in log if event.position <= until], ["caused_by"])
         edges = {way for way in ways if way[0] in self.seen and way[1] in self.seen}
         self.below = {at: reachable(edges, at) for at in self.seen}
         self.asked = [event for event in inside if belongs(event, asked.get("scope"))]

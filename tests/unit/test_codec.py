@@ -79,6 +79,8 @@ def exact(value: Any) -> Any:
 @example(2**64)
 @example(-(2**63) - 1)
 @example(datetime(2024, 1, 1, tzinfo=CUSTOM_ZONE))
+@example(datetime(2024, 1, 1, tzinfo=timezone(timedelta(microseconds=1))))
+@example(datetime(2024, 1, 1, tzinfo=timezone(timedelta(microseconds=-1))))
 @example({"text": 'a"$b', "null": None, "float": 1.5})
 def test_every_value_comes_back_with_the_same_types_bits_and_order(value: object) -> None:
     assert exact(value) == exact(decode_value(encode_value(value)))
