@@ -1,0 +1,126 @@
+"""Packed events: an event as one run of bytes, the same that the hash chain covers.
+
+A record is what `chain` hashes after the previous hash: position u64, branch u32, version u64, recorded_us i64,
+expires_us i64 (-1: none), format u8, cipher key u32, eight lengths u32, all big-endian; then event id (16 bytes), stream,
+type, key, correlation, causes, actor, extra, data. A part that is absent has the length 0xFFFFFFFF. So the hash of an
+event is SHA-256 of the hash before it and its record, and need not be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from backstory.domain.errors import IntegrityError
+from backstory.domain.events import StoredEvent
+
+__all__ = ["chained", "pack", "unpack"]
+
+_HEADER: Final = struct.Struct(">QIQqqBI8I")
+_ABSENT: Final = 0xFFFFFFFF
+_ID_BYTES: Final = 16
+_sha256 = hashlib.sha256
+
+
+def pack(event: StoredEvent) -> bytes:
+    """Return an event's record, without its hash."""
+    (
+        position,
+        branch,
+        stream,
+        version,
+        event_id,
+        kind,
+        key,
+        recorded_us,
+        expires_us,
+        correlation,
+        causes,
+        actor,
+        extra,
+        form,
+        cipher_key,
+        data,
+        _,
+    ) = event
+    stream_bytes, kind_bytes = stream.encode(), kind.encode()
+    key_bytes = None if key is None else key.encode()
+    header = _HEADER.pack(
+        position,
+        branch,
+        version,
+        recorded_us,
+        -1 if expires_us is None else expires_us,
+        form,
+        cipher_key,
+        len(stream_bytes),
+        len(kind_bytes),
+        _ABSENT if key_bytes is None else len(key_bytes),
+        _ABSENT if correlation is None else len(correlation),
+        _ABSENT if causes is None else len(causes),
+        _ABSENT if actor is None else len(actor),
+        _ABSENT if extra is None else len(extra),
+        len(data),
+    )
+    parts = (
+        header,
+        event_id,
+        stream_bytes,
+        kind_bytes,
+        key_bytes or b"",
+        correlation or b"",
+        causes or b"",
+        actor or b"",
+        extra or b"",
+        data,
+    )
+    return b"".join(parts)
+
+
+def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
+    """Return the event of a record, with this hash; raises `IntegrityError` for what is no record."""
+    try:
+        position, branch, version, recorded_us, expires_us, form, cipher_key, *lengths = _HEADER.unpack_from(record)
+        at = _HEADER.size
+        event_id = record[at : at + _ID_BYTES]
+        at += _ID_BYTES
+        parts: list[bytes | None] = []
+        for length in lengths:
+            if length == _ABSENT:
+                parts.append(None)
+            else:
+                parts.append(record[at : at + length])
+                at += length
+        stream, kind, key, correlation, causes, actor, extra, data = parts
+        if at != len(record) or stream is None or kind is None or data is None:
+            raise ValueError("its lengths do not add up")
+        return StoredEvent(
+            position,
+            branch,
+            stream.decode(),
+            version,
+            event_id,
+            kind.decode(),
+            None if key is None else key.decode(),
+            recorded_us,
+            None if expires_us < 0 else expires_us,
+            correlation,
+            causes,
+            actor,
+            extra,
+            form,
+            cipher_key,
+            data,
+            digest,
+        )
+    except (struct.error, ValueError) as error:
+        raise IntegrityError(f"a record holds no event: {error}", kind="encoding") from error
+
+
+def chained(records: Iterable[bytes], previous: bytes) -> Iterator[StoredEvent]:
+    """Yield the events of records that follow one another in a log, with their hashes, after an event's hash."""
+    for record in records:
+        previous = _sha256(previous + record).digest()
+        yield unpack(record, previous)
