@@ -15,6 +15,8 @@ from typing import Any, Final
 from backstory.measuring.machine import machine, versions
 from benchmarks import (
     appending,
+    backup_waits,
+    backups,
     causes,
     hooks,
     migrations,
@@ -42,12 +44,21 @@ ROWS: Final[dict[int, tuple[Callable[[Run], Result], ...]]] = {
     10: (processes.starting,),
     11: (room.on_disk,),
     12: (causes.forks,),
+    13: (
+        backups.on_sqlite,
+        backups.on_postgres,
+        backups.increments,
+        backups.recorded_runs,
+        backup_waits.writers,
+    ),
 }
 DISTRIBUTIONS: Final = (
     "backstory",
     "apsw",
     "psycopg",
     "orjson",
+    "zstandard",
+    "cryptography",
     "eventsourcing",
     "langgraph-checkpoint-sqlite",
     "aiosqlite",
@@ -114,7 +125,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     length.add_argument("--long", action="store_true", help="ten million events too")
     parser.add_argument("--rounds", type=int, help="rounds a row (5; 3 when quick)")
     parser.add_argument("--folder", type=Path, help="where to write meanwhile: the disk to measure (the system's)")
-    parser.add_argument("--data", type=Path, help="where recorded runs are, for row 7 (../shared/data)")
+    parser.add_argument("--data", type=Path, help="where recorded runs are, for rows 7 and 13 (../shared/data)")
     parser.add_argument("-o", "--output", type=Path, help="the JSON file (benchmarks/results/<date>-<commit>.json)")
     parser.add_argument("--json", action="store_true", help="print the JSON too, and all else to standard error")
     return parser.parse_args(arguments)
