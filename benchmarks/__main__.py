@@ -15,6 +15,7 @@ from typing import Any, Final
 from backstory.measuring.machine import machine, versions
 from benchmarks import (
     appending,
+    backup_sizes,
     backup_waits,
     backups,
     causes,
@@ -47,8 +48,8 @@ ROWS: Final[dict[int, tuple[Callable[[Run], Result], ...]]] = {
     13: (
         backups.on_sqlite,
         backups.on_postgres,
-        backups.increments,
-        backups.recorded_runs,
+        backup_sizes.increments,
+        backup_sizes.recorded_runs,
         backup_waits.writers,
     ),
 }

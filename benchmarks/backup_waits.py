@@ -21,7 +21,7 @@ import backstory
 from backstory import StateStore
 from backstory.measuring import writing
 from backstory.measuring.samples import MICROSECOND
-from benchmarks.backups import copied, created, events_of
+from benchmarks.backing_up import copied, created, events_of
 from benchmarks.contest import Result, Run, at_most
 
 ROOT: Final = Path(__file__).resolve().parents[1]
