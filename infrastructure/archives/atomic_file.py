@@ -24,10 +24,10 @@ def atomic_file(path: Path, *, replace: bool = False) -> Iterator[BinaryIO]:
     If the block or the disk fails nothing is left behind, and what stood at `path` still does. Only a process that is
     killed leaves a hidden file whose name ends in `.partial`. Readable by its owner only. Raises `BackupError`.
     """
-    if path.exists() and not replace:
-        raise BackupError(f"{path} exists already", path=str(path), hint="Choose another name, or remove it first.")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
+        if path.exists() and not replace:
+            raise BackupError(f"{path} exists already", path=str(path), hint="Choose another name, or remove it first.")
         file = _created(partial)
     except OSError as error:
         raise not_written(str(path), error) from error

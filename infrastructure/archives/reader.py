@@ -22,7 +22,7 @@ from backstory.infrastructure.archives.sealing import KeyedSeal, PlainSeal, Seal
 from backstory.infrastructure.archives.source import InputFile, Source, opened
 from backstory.infrastructure.archives.tail import read_tail
 
-__all__ = ["ArchiveReader", "read_manifest", "reading", "seal_of"]
+__all__ = ["ArchiveReader", "Ends", "read_ends", "read_manifest", "reading", "seal_of"]
 
 
 @contextmanager
@@ -35,18 +35,39 @@ def reading(source: Source, *, encryption: Encryption | None = None) -> Iterator
         yield ArchiveReader(file, encryption=encryption)
 
 
-def read_manifest(source: Source) -> tuple[Manifest, str | None]:
-    """Return what an archive holds, and the id of the key it needs or None, without a key and from its ends only.
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What the two ends of an archive say, head and tail."""
 
-    Of an encrypted archive it is what somebody wrote there: `reading` tells whether it was the one with the key. Raises
-    `BackupError` for what is no archive, `IntegrityError` for one that is cut short or damaged there.
+    manifest: Manifest
+    #: The id of the key that it needs, or None.
+    key_id: str | None
+    #: SHA-256 of the whole as it is stated, hexadecimal.
+    checksum: str
+    #: Bytes of the file.
+    size_bytes: int
+
+
+def read_ends(source: Source, *, name: str | None = None) -> Ends:
+    """Return what an archive says of itself, read without a key and from its ends only.
+
+    Of an encrypted archive it is what somebody wrote there: `reading` tells whether it was the one with the key. `name`
+    is what errors call a file that is open already. Raises `BackupError` for what is no archive, `IntegrityError` for
+    one that is cut short or damaged there.
     """
-    with opened(source) as file:
+    with opened(source, name=name) as file:
         try:
             head = read_head(file)
-            return read_tail(file, head).manifest, None if head.slot is None else head.slot.key_id
+            tail = read_tail(file, head)
         except BrokenError as error:
             raise error.told(file.name) from error
+    return Ends(tail.manifest, None if head.slot is None else head.slot.key_id, tail.whole.hex(), tail.size)
+
+
+def read_manifest(source: Source) -> tuple[Manifest, str | None]:
+    """Return what an archive holds, and the id of the key it needs or None; as `read_ends`, which tells more."""
+    ends = read_ends(source)
+    return ends.manifest, ends.key_id
 
 
 class ArchiveReader:

@@ -51,10 +51,13 @@ class InputFile:
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[InputFile]:
-    """Give a file at its beginning; one that was opened for this is closed. Raises `BackupError`."""
+def opened(source: Source, *, name: str | None = None) -> Iterator[InputFile]:
+    """Give a file at its beginning; one that was opened for this is closed. Raises `BackupError`.
+
+    A file that is open already is called `name` in errors, or what it calls itself.
+    """
     if not isinstance(source, str | PathLike):
-        file = InputFile(source, str(getattr(source, "name", "the archive")))
+        file = InputFile(source, name or str(getattr(source, "name", "the archive")))
         file.seek(0)
         yield file
         return
