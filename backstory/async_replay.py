@@ -24,7 +24,7 @@ from backstory.projections.points import Point
 from backstory.replay.breakpoints import Breakpoint
 from backstory.replay.comparison import Comparison, compare
 from backstory.runners import AsyncRunner
-from backstory.schedules import Schedule, ScheduledRun, When, schedule, schedules, unschedule
+from backstory.schedules import REPLAY_BOOK, Schedule, ScheduledRun, When, schedule, schedules, unschedule
 
 Progress = Callable[[int, int | None], None]
 
@@ -150,18 +150,18 @@ class AsyncReplay:
         _check_concurrency(arguments.get("concurrency", 1))
         if isinstance(arguments.get("session"), Scope):
             arguments["session"] = str(arguments["session"])
-        made: Schedule = await self._runner.run(schedule(self._core, schedule_name, when, arguments))
+        made: Schedule = await self._runner.run(schedule(self._core, REPLAY_BOOK, schedule_name, when, arguments))
         if self._core.settings.run_schedules:
             self._scheduler().start(settled=True)
         return made
 
     async def schedules(self) -> list[Schedule]:
         """Return the schedules that stand, by name: what they replay, how often they ran, when they come due next."""
-        return await self._runner.run(schedules(self._core))
+        return await self._runner.run(schedules(self._core, REPLAY_BOOK))
 
     async def unschedule(self, schedule_name: str) -> bool:
         """Take a schedule away; False where there is none of this name."""
-        return await self._runner.run(unschedule(self._core, schedule_name))
+        return await self._runner.run(unschedule(self._core, REPLAY_BOOK, schedule_name))
 
     async def run_due(self) -> list[ScheduledRun]:
         """Run what is due, each schedule at most once, and return what the runs came to, by name.
@@ -175,12 +175,12 @@ class AsyncReplay:
         """See to what is scheduled, from now on; registering a hook does so too, unless `run_schedules` is off."""
         self._scheduler().start()
 
-    def _scheduler(self) -> AsyncScheduler:
+    def _scheduler(self) -> AsyncScheduler[ScheduledRun]:
         gate = self._core.gate
         if gate.scheduler is None:
             root = AsyncReplay(self._core, self._runner.root)
-            gate.scheduler = AsyncScheduler(self._core, self._runner.root, root.run_scheduled)
-        scheduler: AsyncScheduler = gate.scheduler
+            gate.scheduler = AsyncScheduler(self._core, self._runner.root, REPLAY_BOOK, root.run_scheduled)
+        scheduler: AsyncScheduler[ScheduledRun] = gate.scheduler
         return scheduler
 
     async def run_scheduled(self, due: Schedule, begun: bytes) -> ScheduledRun:

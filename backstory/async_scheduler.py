@@ -1,4 +1,4 @@
-"""The asyncio face: the scheduler, which runs replays when they come due.
+"""The asyncio face: the scheduler, which runs what is scheduled when it comes due.
 
 `scheduler.py` is made from this file by `tools/unasync.py`: change this one.
 """
@@ -10,32 +10,34 @@ import contextvars
 import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from backstory.core import Core
 from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.events import from_micros
 from backstory.infrastructure.waiting import Signal
 from backstory.runners import AsyncRunner
-from backstory.schedules import Schedule, ScheduledRun, claim, schedules
+from backstory.schedules import Book, Schedule, claim, schedules
 
 #: How long a process lets its hooks be registered before it runs what came due while nobody was there, seconds.
 _SETTLING_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 _AGAIN_S: Final = 1.0
 
-Run = Callable[[Schedule, bytes], Awaitable[ScheduledRun]]
+T = TypeVar("T")
+Run = Callable[[Schedule, bytes], Awaitable[T]]
 
 
 def _never(_: int) -> bool:
     return False
 
 
-class AsyncScheduler:
+class AsyncScheduler(Generic[T]):
     """Looks what is due, runs it, and sleeps until the next. It ends when nothing is left to come."""
 
-    def __init__(self, core: Core, runner: AsyncRunner, run: Run) -> None:
+    def __init__(self, core: Core, runner: AsyncRunner, book: Book, run: Run[T]) -> None:
         self._core = core
+        self._book = book
         self._runner = runner
         self._run = run
         self._signal = Signal(_never, poll_s=None)
@@ -94,14 +96,14 @@ class AsyncScheduler:
     async def _wait(self, left_s: float) -> None:
         await self._signal.wait_async(0, left_s, lambda: self._closing or self._changed)
 
-    async def round(self) -> list[ScheduledRun]:
+    async def round(self) -> list[T]:
         """Run what is due, each schedule at most once; return what the runs came to."""
-        found: list[ScheduledRun] = []
+        found: list[T] = []
         async with self._busy:
-            for each in await self._runner.run(schedules(self._core)):
+            for each in await self._runner.run(schedules(self._core, self._book)):
                 due = each.next_due
                 if due is not None and due <= self._now() and not self._closing:
-                    claimed = await self._runner.run(claim(self._core, each.name, self._now()))
+                    claimed = await self._runner.run(claim(self._core, self._book, each.name, self._now()))
                     if claimed is not None:
                         found.append(await self._run(*claimed))
         return found
@@ -109,7 +111,7 @@ class AsyncScheduler:
     async def _look(self) -> float | None:
         """Run what is due; return how long until the next, None where none is to come."""
         await self.round()
-        coming = [each.next_due for each in await self._runner.run(schedules(self._core))]
+        coming = [each.next_due for each in await self._runner.run(schedules(self._core, self._book))]
         left = [due for due in coming if due is not None]
         return max(0.0, (min(left) - self._now()).total_seconds()) if left else None
 

@@ -23,7 +23,7 @@ from backstory.replay.breakpoints import Breakpoint
 from backstory.replay.comparison import Comparison, compare
 from backstory.runners import Runner
 from backstory.scheduler import Scheduler
-from backstory.schedules import Schedule, ScheduledRun, When, schedule, schedules, unschedule
+from backstory.schedules import REPLAY_BOOK, Schedule, ScheduledRun, When, schedule, schedules, unschedule
 from backstory.stepping import ReplaySession
 
 Progress = Callable[[int, int | None], None]
@@ -140,18 +140,18 @@ class Replay:
         _check_concurrency(arguments.get("concurrency", 1))
         if isinstance(arguments.get("session"), Scope):
             arguments["session"] = str(arguments["session"])
-        made: Schedule = self._runner.run(schedule(self._core, schedule_name, when, arguments))
+        made: Schedule = self._runner.run(schedule(self._core, REPLAY_BOOK, schedule_name, when, arguments))
         if self._core.settings.run_schedules:
             self._scheduler().start(settled=True)
         return made
 
     def schedules(self) -> list[Schedule]:
         """Return the schedules that stand, by name: what they replay, how often they ran, when they come due next."""
-        return self._runner.run(schedules(self._core))
+        return self._runner.run(schedules(self._core, REPLAY_BOOK))
 
     def unschedule(self, schedule_name: str) -> bool:
         """Take a schedule away; False where there is none of this name."""
-        return self._runner.run(unschedule(self._core, schedule_name))
+        return self._runner.run(unschedule(self._core, REPLAY_BOOK, schedule_name))
 
     def run_due(self) -> list[ScheduledRun]:
         """Run what is due, each schedule at most once, and return what the runs came to, by name.
@@ -165,12 +165,12 @@ class Replay:
         """See to what is scheduled, from now on; registering a hook does so too, unless `run_schedules` is off."""
         self._scheduler().start()
 
-    def _scheduler(self) -> Scheduler:
+    def _scheduler(self) -> Scheduler[ScheduledRun]:
         gate = self._core.gate
         if gate.scheduler is None:
             root = Replay(self._core, self._runner.root)
-            gate.scheduler = Scheduler(self._core, self._runner.root, root.run_scheduled)
-        scheduler: Scheduler = gate.scheduler
+            gate.scheduler = Scheduler(self._core, self._runner.root, REPLAY_BOOK, root.run_scheduled)
+        scheduler: Scheduler[ScheduledRun] = gate.scheduler
         return scheduler
 
     def run_scheduled(self, due: Schedule, begun: bytes) -> ScheduledRun:

@@ -1,4 +1,4 @@
-"""The blocking face: the scheduler, which runs replays when they come due.
+"""The blocking face: the scheduler, which runs what is scheduled when it comes due.
 
 Made from `async_scheduler.py` by `tools/unasync.py`: change that one.
 """
@@ -9,32 +9,34 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from backstory.core import Core
 from backstory.domain.errors import BackstoryError, StoreClosedError
 from backstory.domain.events import from_micros
 from backstory.infrastructure.waiting import Signal
 from backstory.runners import Runner
-from backstory.schedules import Schedule, ScheduledRun, claim, schedules
+from backstory.schedules import Book, Schedule, claim, schedules
 
 #: How long a process lets its hooks be registered before it runs what came due while nobody was there, seconds.
 _SETTLING_S: Final = 0.5
 _LONGEST_WAIT_S: Final = 60.0
 _AGAIN_S: Final = 1.0
 
-Run = Callable[[Schedule, bytes], ScheduledRun]
+T = TypeVar("T")
+Run = Callable[[Schedule, bytes], T]
 
 
 def _never(_: int) -> bool:
     return False
 
 
-class Scheduler:
+class Scheduler(Generic[T]):
     """Looks what is due, runs it, and sleeps until the next. It ends when nothing is left to come."""
 
-    def __init__(self, core: Core, runner: Runner, run: Run) -> None:
+    def __init__(self, core: Core, runner: Runner, book: Book, run: Run[T]) -> None:
         self._core = core
+        self._book = book
         self._runner = runner
         self._run = run
         self._signal = Signal(_never, poll_s=None)
@@ -78,14 +80,14 @@ class Scheduler:
     def _wait(self, left_s: float) -> None:
         self._signal.wait(0, left_s, lambda: self._closing or self._changed)
 
-    def round(self) -> list[ScheduledRun]:
+    def round(self) -> list[T]:
         """Run what is due, each schedule at most once; return what the runs came to."""
-        found: list[ScheduledRun] = []
+        found: list[T] = []
         with self._busy:
-            for each in self._runner.run(schedules(self._core)):
+            for each in self._runner.run(schedules(self._core, self._book)):
                 due = each.next_due
                 if due is not None and due <= self._now() and not self._closing:
-                    claimed = self._runner.run(claim(self._core, each.name, self._now()))
+                    claimed = self._runner.run(claim(self._core, self._book, each.name, self._now()))
                     if claimed is not None:
                         found.append(self._run(*claimed))
         return found
@@ -93,7 +95,7 @@ class Scheduler:
     def _look(self) -> float | None:
         """Run what is due; return how long until the next, None where none is to come."""
         self.round()
-        coming = [each.next_due for each in self._runner.run(schedules(self._core))]
+        coming = [each.next_due for each in self._runner.run(schedules(self._core, self._book))]
         left = [due for due in coming if due is not None]
         return max(0.0, (min(left) - self._now()).total_seconds()) if left else None
 

@@ -173,7 +173,7 @@ def _data(each: Schedule) -> dict[str, Any]:
 
 
 def _when_data(each: Schedule) -> dict[str, Any]:
-    from backstory.schedules import when_data
+    from backstory.due_times import when_data
 
     return when_data(each.when)
 
