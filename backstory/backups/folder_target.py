@@ -140,6 +140,7 @@ def _status(entry: os.DirEntry[str]) -> os.stat_result:
 
 def _stamp(status: os.stat_result) -> Stamp:
     # Replacing a file gives another inode, changing it in place another time of change, whatever its times are set to.
+    # Only a change in place within one tick of the file system's clock is not seen, and we never change one in place.
     return Stamp(status.st_size, f"{status.st_mtime_ns}-{status.st_ctime_ns}-{status.st_ino}")
 
 
