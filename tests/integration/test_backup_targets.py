@@ -322,6 +322,43 @@ def test_a_url_names_the_same_place_with_a_slash_at_its_end_and_without() -> Non
 
 
 @pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ImportError("Install s3fs to access S3"), ConfigError),
+        (ConnectionRefusedError(111, "Connection refused"), BackupError),
+        (StrangeError("who are you?"), BackupError),
+    ],
+)
+def test_a_file_system_that_cannot_be_had_says_why(
+    error: Exception, told: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> None:
+        raise error
+
+    monkeypatch.setattr("backstory.backups.fsspec_target.url_to_fs", refuse)
+    with pytest.raises(told, match=getattr(error, "strerror", None) or str(error).rstrip("?")):
+        target_of("s3://bucket/folder")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error() -> None:
+    with pytest.raises(BackupError, match="cannot make the folder") as caught:
+        put(target_of("/proc/none/backups"))
+    assert "/proc/none/backups" == caught.value.path
+
+
+def test_a_leftover_that_cannot_be_deleted_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    left = partial_name(NAME)
+    (tmp_path / left).touch()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(BackupError, match="Permission denied") as caught:
+        target_of(tmp_path).sweep(datetime.now(UTC) + LATER)
+    assert str(tmp_path / left) == caught.value.path
+
+
+@pytest.mark.parametrize(
     "given",
     [
         "", "\0", b"/tmp", None, 7, "://", "nonsense://x", "sqlite:///x.db", "file://elsewhere/x", "file://relative",
