@@ -48,22 +48,29 @@ from backstory.verification import Problem, VerificationReport
 if TYPE_CHECKING:
     from backstory import transforms
     from backstory.async_stepping import AsyncReplaySession
+    from backstory.backups.async_face import AsyncBackups
+    from backstory.backups.face import Backups
+    from backstory.backups.lost import restore
+    from backstory.backups.reports import BackupUsage, BackupValidation, RestoreReport
     from backstory.counterfactuals import Counterfactual
+    from backstory.domain.backup_manifests import Backup
     from backstory.domain.bindings import Binding
     from backstory.domain.breaker import Breaker
     from backstory.domain.compatibility import Compatibility
     from backstory.domain.fields import Field
     from backstory.domain.hooks import HookResult
     from backstory.domain.migrations import Migration
+    from backstory.domain.retention import RetentionPolicy, RetentionReport
     from backstory.domain.schemas import Schema, SchemaVersion
     from backstory.domain.validation import Violation
     from backstory.hooks.handle import HookHandle
     from backstory.hooks.history import HookExecution, HookRegistration
     from backstory.hooks.registry import HookInfo
     from backstory.hooks.replaying import Divergence, ReplayReport, ReplayResult
-    from backstory.hooks.retention import Retention, RetentionReport
+    from backstory.hooks.retention import CompactionReport, Retention
     from backstory.hooks.run_context import HookContext
     from backstory.hooks.statistics import HookStats
+    from backstory.infrastructure.archives.encryption import Encryption
     from backstory.migrations.async_face import AsyncMigrationPlan
     from backstory.migrations.face import MigrationPlan
     from backstory.migrations.reports import MigrationReport, Preview
@@ -83,6 +90,7 @@ __all__ = [
     "EXISTS",
     "MISSING",
     "AccessDeniedError",
+    "AsyncBackups",
     "AsyncMigrationPlan",
     "AsyncReplaySession",
     "AsyncStateStore",
@@ -91,13 +99,18 @@ __all__ = [
     "AsyncTransaction",
     "At",
     "BackstoryError",
+    "Backup",
     "BackupError",
+    "BackupUsage",
+    "BackupValidation",
+    "Backups",
     "Binding",
     "Branch",
     "Breaker",
     "Breakpoint",
     "Cascade",
     "Change",
+    "CompactionReport",
     "Comparison",
     "Compatibility",
     "ConfigError",
@@ -106,6 +119,7 @@ __all__ = [
     "Cron",
     "Difference",
     "Divergence",
+    "Encryption",
     "EncryptionError",
     "ErasedError",
     "Event",
@@ -147,7 +161,9 @@ __all__ = [
     "ReplayReport",
     "ReplayResult",
     "ReplaySession",
+    "RestoreReport",
     "Retention",
+    "RetentionPolicy",
     "RetentionReport",
     "Schedule",
     "ScheduledRun",
@@ -176,24 +192,32 @@ __all__ = [
     "derive",
     "open",
     "open_async",
+    "restore",
     "transforms",
 ]
 
 #: Where the names of hooks and of questions to the past are: imported when one is first asked for, for most programs
 #: need none.
 _LATER: Final = {
+    "AsyncBackups": "backstory.backups.async_face",
     "AsyncMigrationPlan": "backstory.migrations.async_face",
     "AsyncReplaySession": "backstory.async_stepping",
     "At": "backstory.schedules",
+    "Backup": "backstory.domain.backup_manifests",
+    "BackupUsage": "backstory.backups.reports",
+    "BackupValidation": "backstory.backups.reports",
+    "Backups": "backstory.backups.face",
     "Binding": "backstory.domain.bindings",
     "Breaker": "backstory.domain.breaker",
     "Breakpoint": "backstory.replay.breakpoints",
     "Cascade": "backstory.replay.inspection",
+    "CompactionReport": "backstory.hooks.retention",
     "Comparison": "backstory.replay.comparison",
     "Compatibility": "backstory.domain.compatibility",
     "Counterfactual": "backstory.counterfactuals",
     "Cron": "backstory.schedules",
     "Divergence": "backstory.hooks.replaying",
+    "Encryption": "backstory.infrastructure.archives.encryption",
     "Every": "backstory.schedules",
     "Explanation": "backstory.replay.explanation",
     "Field": "backstory.domain.fields",
@@ -216,8 +240,10 @@ _LATER: Final = {
     "ReplayReport": "backstory.hooks.replaying",
     "ReplayResult": "backstory.hooks.replaying",
     "ReplaySession": "backstory.stepping",
+    "RestoreReport": "backstory.backups.reports",
     "Retention": "backstory.hooks.retention",
-    "RetentionReport": "backstory.hooks.retention",
+    "RetentionPolicy": "backstory.domain.retention",
+    "RetentionReport": "backstory.domain.retention",
     "Schedule": "backstory.schedules",
     "ScheduledRun": "backstory.schedules",
     "Schema": "backstory.domain.schemas",
@@ -229,6 +255,7 @@ _LATER: Final = {
     "ValueDifference": "backstory.replay.comparison",
     "Violation": "backstory.domain.validation",
     "derive": "backstory.tracing",
+    "restore": "backstory.backups.lost",
 }
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from networkx import DiGraph
 
     from backstory.async_replay import AsyncReplay
+    from backstory.backups.async_face import AsyncBackups
     from backstory.counterfactuals import Counterfactual
     from backstory.hooks.async_face import AsyncHooks
     from backstory.migrations.async_face import AsyncMigrations
@@ -551,6 +552,13 @@ class AsyncStateStore(AsyncStateOperations):
         from backstory.migrations.async_face import AsyncMigrations  # noqa: PLC0415 - only where there are any
 
         return AsyncMigrations(self._core, self._runner)
+
+    @property
+    def backups(self) -> AsyncBackups:
+        """The backups of the store: made, looked at, restored and given up."""
+        from backstory.backups.async_face import AsyncBackups  # noqa: PLC0415 - only where there are any
+
+        return AsyncBackups(self._core, self._runner)
 
     # Import and care
 

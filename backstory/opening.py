@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -42,7 +43,7 @@ def open(  # noqa: A001 - the contract's name and arguments
     `NotFoundError` for an unknown branch.
     """
     table = table_of(config)
-    options = settings_of(table, settings)
+    options = _at_home(settings_of(table, settings), url)
     hooks = [] if read_only else _hooks(table)
     clock = clock or SystemClock()
     engine = _observed(_engine(url, options, clock, create=create, read_only=read_only), options)
@@ -123,7 +124,7 @@ async def _open_async(
     settings: dict[str, Any],
 ) -> AsyncStateStore:
     table = table_of(config)
-    options = settings_of(table, settings)
+    options = _at_home(settings_of(table, settings), url)
     hooks = [] if read_only else _hooks(table)
     clock = clock or SystemClock()
     engine = _observed(await _engine_async(url, options, clock, create=create, read_only=read_only), options)
@@ -144,6 +145,13 @@ async def _open_async(
         await store.aclose()
         raise
     return store
+
+
+def _at_home(options: Settings, url: str) -> Settings:
+    """Return settings that say where backups are kept: beside a SQLite file, unless told otherwise."""
+    if options.backups or kind_of(url) != "sqlite":
+        return options
+    return replace(options, backups=f"{Path(sqlite_path(url)).absolute()}.backups")
 
 
 def _hooks(table: Mapping[str, Any]) -> list[LoadedHook]:
@@ -169,7 +177,7 @@ def _observed(engine: Engine, options: Settings) -> Engine:
 
 
 def _engine(url: str, options: Settings, clock: Clock, *, create: bool, read_only: bool) -> Engine:
-    kind = _kind(url)
+    kind = kind_of(url)
     if kind == "memory":
         return _memory(clock, read_only=read_only)
     if kind == "sqlite":
@@ -182,7 +190,7 @@ def _engine(url: str, options: Settings, clock: Clock, *, create: bool, read_onl
 
 
 async def _engine_async(url: str, options: Settings, clock: Clock, *, create: bool, read_only: bool) -> Engine:
-    kind = _kind(url)
+    kind = kind_of(url)
     if kind == "memory":
         return _memory(clock, read_only=read_only)
     if kind == "sqlite":
@@ -203,7 +211,7 @@ def _memory(clock: Clock, *, read_only: bool) -> Engine:
     return MemoryEngine(clock, read_only=read_only)
 
 
-def _kind(url: object) -> str:
+def kind_of(url: object) -> str:
     if isinstance(url, str):
         if url == "memory://":
             return "memory"

@@ -30,6 +30,7 @@ from backstory.verification import Progress, VerificationReport
 if TYPE_CHECKING:
     from networkx import DiGraph
 
+    from backstory.backups.face import Backups
     from backstory.counterfactuals import Counterfactual
     from backstory.hooks.face import Hooks
     from backstory.migrations.face import Migrations
@@ -527,6 +528,13 @@ class StateStore(StateOperations):
         from backstory.migrations.face import Migrations  # noqa: PLC0415 - only where there are any
 
         return Migrations(self._core, self._runner)
+
+    @property
+    def backups(self) -> Backups:
+        """The backups of the store: made, looked at, restored and given up."""
+        from backstory.backups.face import Backups  # noqa: PLC0415 - only where there are any
+
+        return Backups(self._core, self._runner)
 
     # Import and care
 

@@ -55,6 +55,8 @@ class Settings:
     hook_timeout_s: float = 30.0
     #: Whether a process that has the store open and hooks registered runs the replays that come due.
     run_schedules: bool = True
+    #: Where backups are kept: a folder or URL; empty is `FILE.backups/` beside a SQLite file, and nowhere elsewhere.
+    backups: str = ""
     #: What is logged: `off`, or everything from `debug`, `info`, `warning` or `error` on.
     log_level: str = "off"
     #: `text` or `json`, one line an entry, on standard error; a program that configures structlog has its own way.
@@ -142,6 +144,8 @@ def _typed(name: str, value: Any) -> Any:
     wanted = _TYPES[name]
     if wanted is float and type(value) is int:
         value = float(value)
+    if wanted is str and isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if type(value) is not wanted:
         raise ConfigError(f"{name} is {value!r}, not {wanted.__name__}", key=name)
     choices = _CHOICES.get(name)

@@ -25,6 +25,7 @@ PAIRS: Final = (
     ("backstory/async_scheduler.py", "backstory/scheduler.py"),
     ("backstory/schemas/async_face.py", "backstory/schemas/face.py"),
     ("backstory/migrations/async_face.py", "backstory/migrations/face.py"),
+    ("backstory/backups/async_face.py", "backstory/backups/face.py"),
 )
 NAMES: Final = (
     "StateOperations",
@@ -41,6 +42,7 @@ NAMES: Final = (
     "Schemas",
     "Migrations",
     "MigrationPlan",
+    "Backups",
 )
 WORDS: Final = (
     (r"await asyncio\.", "await asyncio."),
@@ -78,6 +80,7 @@ WORDS: Final = (
     (r"from backstory\.hooks\.async_face import", "from backstory.hooks.face import"),
     (r"from backstory\.schemas\.async_face import", "from backstory.schemas.face import"),
     (r"from backstory\.migrations\.async_face import", "from backstory.migrations.face import"),
+    (r"from backstory\.backups\.async_face import", "from backstory.backups.face import"),
     (r"from backstory\.importing import", "from backstory.importing_sync import"),
 )
 

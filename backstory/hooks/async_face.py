@@ -23,7 +23,7 @@ from backstory.hooks.history import (
     HookStats,
     Listing,
     Retention,
-    RetentionReport,
+    CompactionReport,
     Wanted,
     compact,
     registrations,
@@ -207,7 +207,7 @@ class AsyncHooks:
         """
         return await self._runner.run(stats(self._core, name))
 
-    async def compact(self, policy: Retention, *, name: str | None = None, dry_run: bool = False) -> RetentionReport:
+    async def compact(self, policy: Retention, *, name: str | None = None, dry_run: bool = False) -> CompactionReport:
         """Leave runs that a policy does not keep out of the history, and sum them up; the log keeps every event.
 
         Runs that another event names as a cause are listed in any case. `dry_run` only counts. Raises `NotFoundError`

@@ -18,12 +18,12 @@ from backstory.domain.scopes import Scope
 from backstory.hooks.background import Background
 from backstory.hooks.handle import HookHandle
 from backstory.hooks.history import (
+    CompactionReport,
     HookExecution,
     HookRegistration,
     HookStats,
     Listing,
     Retention,
-    RetentionReport,
     Wanted,
     compact,
     registrations,
@@ -193,7 +193,7 @@ class Hooks:
         """
         return self._runner.run(stats(self._core, name))
 
-    def compact(self, policy: Retention, *, name: str | None = None, dry_run: bool = False) -> RetentionReport:
+    def compact(self, policy: Retention, *, name: str | None = None, dry_run: bool = False) -> CompactionReport:
         """Leave runs that a policy does not keep out of the history, and sum them up; the log keeps every event.
 
         Runs that another event names as a cause are listed in any case. `dry_run` only counts. Raises `NotFoundError`

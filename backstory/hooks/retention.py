@@ -58,7 +58,7 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class RetentionReport:
+class CompactionReport:
     """What a compaction left out, by hook too, and how many runs it kept that the bounds would have left out.
 
     A run that an earlier compaction looked at is in neither count.
@@ -124,7 +124,7 @@ def runs_after(core: Core, stream: str, after: int, until: int = LAST_POSITION) 
     return core.engine.page(LogQuery(core.lineage, after, until, stream, RUNS, limit=_PAGE))
 
 
-def compact(core: Core, policy: Retention, name: str | None, *, dry_run: bool) -> Program[RetentionReport]:
+def compact(core: Core, policy: Retention, name: str | None, *, dry_run: bool) -> Program[CompactionReport]:
     """Leave out what a policy does not keep; return how much that is."""
     if not isinstance(policy, Retention):
         raise InvalidValueError("policy", rule=f"is no Retention: {policy!r}", hint="Give a Retention.")
@@ -136,7 +136,7 @@ def compact(core: Core, policy: Retention, name: str | None, *, dry_run: bool) -
         kept += stay
         if out:
             by_hook[hook_of(stream)] = out
-    return RetentionReport(sum(by_hook.values()), kept, by_hook)
+    return CompactionReport(sum(by_hook.values()), kept, by_hook)
 
 
 def _compact(core: Core, stream: str, policy: Retention, *, dry_run: bool) -> Program[tuple[int, int]]:
@@ -246,7 +246,7 @@ __all__ = [
     "RUNS",
     "Compacted",
     "Retention",
-    "RetentionReport",
+    "CompactionReport",
     "compact",
     "compacted",
     "hook_of",

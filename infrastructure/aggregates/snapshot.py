@@ -19,7 +19,7 @@ _SNAPSHOTS: Final = "custom:backup:"
 class Snapshot(KeptAggregate):
     """A backup's life, in a stream of its own."""
 
-    class Created(TextEvent):
+    class Made(TextEvent):
         """It was written, whole, and is on disk."""
 
         backup: dict[str, Any]
@@ -77,7 +77,7 @@ class Snapshot(KeptAggregate):
                 aggregate.status = "failed"
 
     KINDS: ClassVar[Mapping[str, str]] = {
-        BACKUP_CREATED: "Created",
+        BACKUP_CREATED: "Made",
         "backup.verified": "Verified",
         BACKUP_RESTORED: "Restored",
         BACKUP_PRUNED: "Pruned",

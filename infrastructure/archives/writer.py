@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -121,16 +121,22 @@ class ArchiveWriter:
 
     def write(self, record: bytes) -> None:
         """Add a record to the part; raises `ValueTooLargeError` for one of more than 256 MiB."""
+        self.write_all((record,))
+
+    def write_all(self, records: Iterable[bytes]) -> None:
+        """Add many records to the part, as `write` does one."""
         self._check_open()
-        if self._part is None:
+        part, buffer, full = self._part, self._buffer, self.header.chunk_bytes
+        if part is None:
             raise BackupError("there is no part to write to", path=self._name, hint="Call begin(name) first.")
-        if len(record) > MAX_RECORD_BYTES:
-            raise ValueTooLargeError(size=len(record), limit=MAX_RECORD_BYTES)
-        self._part.records += 1
-        self._buffer += RECORD.pack(len(record))
-        self._buffer += record
-        while len(self._buffer) >= self.header.chunk_bytes:
-            self._put_records(self.header.chunk_bytes)
+        for record in records:
+            if len(record) > MAX_RECORD_BYTES:
+                raise ValueTooLargeError(size=len(record), limit=MAX_RECORD_BYTES)
+            part.records += 1
+            buffer += RECORD.pack(len(record))
+            buffer += record
+            while len(buffer) >= full:
+                self._put_records(full)
 
     def finish(self, info: Mapping[str, Any] | None = None) -> Manifest:
         """End the archive and return its manifest; `info` is kept in it, readable without a key.

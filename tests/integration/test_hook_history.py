@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import backstory
-from backstory import HookExecution, HookResult, Retention, RetentionReport
+from backstory import HookExecution, HookResult, Retention, CompactionReport
 from backstory.domain.errors import InvalidScopeError, InvalidValueError, NotFoundError, ReadOnlyError
 from backstory.hooks import retention
 from backstory.infrastructure.clock import new_id
@@ -376,12 +376,12 @@ def test_a_compaction_is_one_event_a_hook_and_none_where_nothing_is_left_out(sto
     head = store.position()
 
     report = store.hooks.compact(Retention(max_count=2))
-    assert RetentionReport(3, 0, {"a": 3}) == report
+    assert CompactionReport(3, 0, {"a": 3}) == report
     (event,) = store.log(since=head)
     assert ("hook.compacted", "a", 3, 3) == (event.type, *(event.data[name] for name in ("hook", "until", "left_out")))
     assert 3 == event.data["summary"]["runs"]
 
-    assert RetentionReport(0, 0, {}) == store.hooks.compact(Retention(max_count=2))
+    assert CompactionReport(0, 0, {}) == store.hooks.compact(Retention(max_count=2))
     assert head + 1 == store.position()
 
 
@@ -406,10 +406,10 @@ def test_failed_runs_stay_until_they_are_told_to_go(store: Any) -> None:
     record(store, Run(result=None), Run(), Run(result=None), Run())
     counts = list(store.hooks.stats())
 
-    assert RetentionReport(1, 2, {"check": 1}) == store.hooks.compact(Retention(max_count=1))
+    assert CompactionReport(1, 2, {"check": 1}) == store.hooks.compact(Retention(max_count=1))
     assert [1, 3, 4] == places(store.hooks.history())
-    assert RetentionReport(0, 0, {}) == store.hooks.compact(Retention(max_count=1))
-    assert RetentionReport(2, 0, {"check": 2}) == store.hooks.compact(Retention(max_count=1, keep_failed=False))
+    assert CompactionReport(0, 0, {}) == store.hooks.compact(Retention(max_count=1))
+    assert CompactionReport(2, 0, {"check": 2}) == store.hooks.compact(Retention(max_count=1, keep_failed=False))
     assert [4] == places(store.hooks.history())
     assert [1, 2, 3, 4] == places(store.hooks.history(compacted=True))
     assert counts == list(store.hooks.stats())
@@ -422,7 +422,7 @@ def test_what_one_policy_left_out_another_does_not_bring_back(store: Any) -> Non
 
     store.hooks.compact(Retention(max_count=0))
     assert sorted(failed) == places(store.hooks.history())
-    assert RetentionReport(2, 0, {"check": 2}) == store.hooks.compact(Retention(max_count=2, keep_failed=False))
+    assert CompactionReport(2, 0, {"check": 2}) == store.hooks.compact(Retention(max_count=2, keep_failed=False))
     assert [4, 9] == places(store.hooks.history())
     assert 0 == store.hooks.compact(Retention(max_count=50)).left_out
     assert [4, 9] == places(store.hooks.history())

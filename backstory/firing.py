@@ -1,4 +1,4 @@
-"""Announcing: the hooks of a run, before it begins and when it has ended."""
+"""Firing: the hooks at the points of migrations and backups, before such a thing begins and when it has ended."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from backstory.domain.ports import Program
 
 
 def fired(core: Core, point: str, data: Any) -> Program[None]:
-    """Run the hooks of a point, if there are any; raises `HookCancelledError` and `HookError` before a run."""
+    """Run the hooks of a point, if there are any; raises `HookCancelledError` and `HookError` before anything is done."""
     path = core.gate.path
     if path is None:
         return

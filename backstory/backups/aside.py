@@ -1,0 +1,66 @@
+"""Aside: work on files that would hold up an event loop is done in a thread there; a blocking caller does it himself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+from backstory.domain.ports import CallOut, Here, Program
+
+__all__ = ["Progress", "aside", "aside_telling", "tell"]
+
+T = TypeVar("T")
+Progress = Callable[[int, int], None]
+
+
+def aside(work: Callable[[], T]) -> Program[T]:
+    """Return what a blocking function returns; raises what it raises."""
+
+    answer: T = yield request_of(work)
+    return answer
+
+
+def request_of(work: Callable[[], T]) -> CallOut:
+    """Return the request that has a blocking function run where it holds nobody up."""
+
+    async def awaiting(_: Any) -> T:
+        run = copy_context().run
+        future = asyncio.get_running_loop().run_in_executor(None, run, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # Nobody may clean up under the hands of a thread that is still at work.
+            with suppress(Exception):
+                await future
+            raise
+
+    return CallOut(lambda _: work(), awaiting)
+
+
+def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress | None, total: int) -> Program[T]:
+    """Return what a blocking function returns that tells how far it is, in the caller's own thread or task."""
+
+    def told(done: int) -> None:
+        if progress is not None:
+            progress(min(done, total), total)
+
+    async def awaiting(runner: Any) -> T:
+        loop = asyncio.get_running_loop()
+
+        def from_thread(done: int) -> None:
+            loop.call_soon_threadsafe(told, done)
+
+        return await request_of(lambda: work(from_thread)).awaiting(runner)  # type: ignore[no-any-return]
+
+    answer: T = yield CallOut(lambda _: work(told), awaiting)
+    return answer
+
+
+def tell(progress: Progress | None, done: int, total: int) -> Program[None]:
+    """Tell how far it is, in the caller's own thread or task."""
+    if progress is not None:
+        yield Here()
+        progress(done, total)

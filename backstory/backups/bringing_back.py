@@ -1,0 +1,244 @@
+"""Bringing back: how a restore goes, into the live store or a new one, from backups and what carries on from them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import NamedTuple
+from uuid import UUID
+
+from backstory.backups.announcing import said
+from backstory.backups.aside import Progress, aside, aside_telling
+from backstory.backups.finding import find
+from backstory.backups.making import hash_at, written_since
+from backstory.backups.ordering import check_encryption, check_writable
+from backstory.backups.places import beyond, chain_to, check_point, place_in, refuse_beyond
+from backstory.backups.renewing import Told, check_into, counted, renewed, sown
+from backstory.backups.reports import BackupValidation, RestoreReport
+from backstory.backups.restoring import Wanted, live_state, planned, restored
+from backstory.backups.shelf import Placed, Shelf
+from backstory.backups.states import state_of
+from backstory.backups.targets import target_of
+from backstory.backups.validating import validated
+from backstory.core import Core
+from backstory.domain.errors import BackstoryError, BackupError
+from backstory.domain.ports import Program
+from backstory.domain.scopes import Scope
+from backstory.domain.selection import Selection, selection_of
+from backstory.firing import fired
+from backstory.infrastructure.archives.encryption import Encryption
+from backstory.infrastructure.configuration import Settings
+from backstory.projections.points import At
+
+__all__ = ["checked_point", "into_new", "restore", "validate"]
+
+
+def validate(
+    core: Core, wanted: object, encryption: Encryption | None, *, trial_restore: bool, progress: Progress | None
+) -> Program[BackupValidation]:
+    """Look at a backup; what is wrong is in the report."""
+    check_encryption(encryption)
+    try:
+        found, placed = yield from find(core, wanted)
+    except BackupError as error:
+        backup_id = str(error.backup_id or wanted)
+        return BackupValidation(backup_id, errors=(error.message,), checked=())
+    total = placed.entry.backup.position
+    report = yield from aside_telling(
+        lambda told: validated(found, placed, encryption, trial_restore=trial_restore, told=told), progress, total
+    )
+    if not core.engine.read_only:
+        facts = {"is_valid": report.is_valid, "errors": list(report.errors), "trial_restore": trial_restore}
+        yield from said(core, report.backup_id, "Verified", **facts)
+    return report
+
+
+def restore(
+    core: Core,
+    wanted: object,
+    *,
+    as_of: object,
+    scope: Scope | str | None,
+    keys: str | None,
+    into: str | None,
+    dry_run: bool,
+    encryption: Encryption | None,
+    progress: Progress | None,
+) -> Program[RestoreReport]:
+    """Restore a backup; see the face."""
+    point = checked_point(as_of)
+    selection = selection_of(scope, "*" if keys is None else keys)
+    check_encryption(encryption)
+    if into is None and not dry_run:
+        check_writable(core, "restore a backup")
+    if into is not None:
+        check_into(into)
+    found, placed = yield from find(core, wanted)
+    backup_id = placed.entry.backup.id
+    point = yield from _known_event(core, placed, point)
+    told = {"backup_id": backup_id, "as_of": str(as_of), "scope": selection.scope, "keys": selection.keys, "into": into}
+    if not dry_run:
+        yield from fired(core, "before_backup_restore", told)
+    try:
+        if into is None:
+            report = yield from _live(core, found, placed, point, selection, encryption, dry_run=dry_run)
+        else:
+            report = yield from _new(core, found, placed, point, selection, encryption, into, progress, dry_run=dry_run)
+    except (BackstoryError, OSError) as error:
+        if not dry_run and not core.engine.read_only:
+            yield from said(core, backup_id, "Failed", what="restore", error=str(error))
+        raise
+    if not dry_run:
+        yield from fired(core, "after_backup_restore", {**told, "restored": report.restored, "removed": report.removed})
+    return report
+
+
+def _known_event(core: Core, placed: Placed, point: object) -> Program[object]:
+    """Return the position of an event that the live log knows, where the backup is of that log; else the point as given."""
+    if isinstance(point, UUID) and core.engine.log_id == placed.entry.log_id:
+        row = yield from core.engine.event(point.bytes)
+        if row is not None:
+            return row.position
+    return point
+
+
+def checked_point(as_of: object) -> object:
+    """Return a point, an event id given as text as one; raises `InvalidPointError`."""
+    if isinstance(as_of, str):
+        with suppress(ValueError):
+            as_of = UUID(as_of)
+    check_point(as_of)
+    return as_of
+
+
+def _live(
+    core: Core,
+    found: Shelf,
+    placed: Placed,
+    point: object,
+    selection: Selection,
+    encryption: Encryption | None,
+    *,
+    dry_run: bool,
+) -> Program[RestoreReport]:
+    backup_id = placed.entry.backup.id
+    chain = _chain(found, placed, point)
+    if chain is None:
+        at = yield from _live_point(core, placed, point)
+        position = at.position
+        target = yield from live_state(core, Wanted(selection), at)
+    else:
+        part, place = yield from aside(lambda: place_in(chain, point, encryption))
+        position = place.position
+        target = yield from aside(lambda: state_of(part, place, selection, encryption))
+    scopes = placed.entry.backup.scopes
+    wanted = Wanted(selection, None if scopes is None else frozenset(map(str, scopes)))
+    change = yield from planned(core, target, wanted)
+    differences = change.differences()
+    if not dry_run:
+        report = yield from restored(core, change, backup_id, position)
+        return replace(report, diff=differences)
+    head = yield from core.engine.head()
+    return replace(change.report(backup_id, position, head.position), diff=differences)
+
+
+def _chain(found: Shelf, placed: Placed, point: object) -> list[Placed] | None:
+    """Return the backups that hold a point; None where the live log must carry on from the last of them."""
+    chain = found.chain_of(placed)
+    if not beyond(placed, point):
+        return chain
+    return chain_to(found, placed, point)
+
+
+def _live_point(core: Core, placed: Placed, point: object) -> Program[At]:
+    """Return where a point lies in the live log, which carries on from a backup; raises `BackupError` if it does not."""
+    backup = placed.entry.backup
+    same = core.engine.log_id == placed.entry.log_id and placed.entry.backup.scopes is None
+    digest = yield from hash_at(core, backup.position)
+    if backup.branch != core.branch.name or not same or digest != placed.entry.head_hash:
+        raise refuse_beyond(placed, point)
+    return (yield from core.state.at(point))
+
+
+def _new(
+    core: Core,
+    found: Shelf,
+    placed: Placed,
+    point: object,
+    selection: Selection,
+    encryption: Encryption | None,
+    into: str,
+    progress: Progress | None,
+    *,
+    dry_run: bool,
+) -> Program[RestoreReport]:
+    chain = _chain(found, placed, point)
+    ask = _Asked(selection, encryption, into, core.settings, dry_run)
+    if chain is not None:
+        return (yield from _from_chain(chain, point, ask, progress))
+    at = yield from _live_point(core, placed, point)
+    if at.position == placed.entry.backup.position:
+        return (yield from _from_chain(found.chain_of(placed), at.position, ask, progress))
+    with tempfile.TemporaryDirectory(prefix="backstory-log-") as folder:
+        # What the live log has added since goes through an archive too, so that there is one way to restore.
+        added = yield from written_since(core, placed, target_of(folder), encryption, until=at.position)
+        longer = [*found.chain_of(placed), added]
+        report = yield from _from_chain(longer, point, ask, progress)
+    return replace(report, backup_id=placed.entry.backup.id)
+
+
+class _Asked(NamedTuple):
+    """What is wanted of a new store."""
+
+    selection: Selection
+    encryption: Encryption | None
+    into: str
+    settings: Settings
+    dry_run: bool
+
+
+def _from_chain(
+    chain: Sequence[Placed], point: object, ask: _Asked, progress: Progress | None
+) -> Program[RestoreReport]:
+    def work(told: Told) -> RestoreReport:
+        return into_new(
+            chain,
+            point,
+            ask.into,
+            selection=ask.selection,
+            encryption=ask.encryption,
+            settings=ask.settings,
+            told=told,
+            dry_run=ask.dry_run,
+        )
+
+    return (yield from aside_telling(work, progress, chain[-1].entry.backup.position))
+
+
+def into_new(
+    chain: Sequence[Placed],
+    point: object,
+    into: str,
+    *,
+    selection: Selection,
+    encryption: Encryption | None,
+    settings: Settings,
+    told: Told,
+    dry_run: bool = False,
+) -> RestoreReport:
+    """Make a new store of what a chain holds up to a point: the log itself, or the selected values. It blocks."""
+    part, place = place_in(chain, point, encryption)
+    backup_id = chain[-1].entry.backup.id
+    if selection == Selection() and part[-1].entry.backup.scopes is None:
+        if dry_run:
+            report = counted(part, place, into, encryption, told)
+        else:
+            report = renewed(part, place, into, encryption, settings=settings, told=told)
+        return replace(report, backup_id=backup_id)
+    values = state_of(part, place, selection, encryption)
+    if dry_run:
+        return RestoreReport(backup_id, place.position, len(values), into=into, dry_run=True)
+    made = {"namespace": settings.namespace, "durability": settings.durability}
+    return sown(into, values, selection, backup_id=backup_id, position=place.position, settings=made)

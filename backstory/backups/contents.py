@@ -1,0 +1,160 @@
+"""Contents: the records of a backup's archive, written and read: `docs/backup-contents.md` has each of them.
+
+`about`, one JSON object: how records are written, and the branch's lineage. `events`, or `selected` where scopes were:
+packed events in log order. `state`: for each key that was touched since the parent, a JSON list, by scope and key: scope,
+key, position of the write (0: removed), expiry. `consumers`: JSON lists of a name and a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+import orjson
+
+from backstory.backups.shelf import Placed
+from backstory.domain.branches import Lineage
+from backstory.domain.chain import genesis
+from backstory.domain.errors import BackupError, IntegrityError
+from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import chained, unpack
+from backstory.infrastructure.archives.encryption import Encryption
+from backstory.infrastructure.archives.reader import ArchiveReader, reading
+from backstory.infrastructure.folded_state import Stand
+
+__all__ = [
+    "ABOUT",
+    "CONSUMERS",
+    "EVENTS",
+    "RECORDS",
+    "SELECTED",
+    "STATE",
+    "about_of",
+    "consumers_in",
+    "log_pages",
+    "opened",
+    "own_pages",
+    "stand_record",
+    "stands_in",
+]
+
+#: The version of the records: a reader refuses higher ones.
+RECORDS: Final = 1
+ABOUT: Final = "about"
+EVENTS: Final = "events"
+SELECTED: Final = "selected"
+STATE: Final = "state"
+CONSUMERS: Final = "consumers"
+_PAGE: Final = 2000
+
+
+def stand_record(stand: Stand) -> bytes:
+    """Return what became of a key as a record."""
+    return orjson.dumps(stand[: 3 if stand.expires_us is None else 4])
+
+
+@contextmanager
+def opened(placed: Placed, encryption: Encryption | None) -> Iterator[ArchiveReader]:
+    """Give a reader of a backup's archive, which must be the one that was listed.
+
+    Raises `BackupError`, `IntegrityError` and `EncryptionError`.
+    """
+    backup = placed.entry.backup
+    with placed.target.reading(placed.entry.name) as file, reading(file, encryption=encryption) as archive:
+        if archive.manifest.header.backup_id != backup.id:
+            raise IntegrityError(f"{backup.path} is the archive of another backup", kind="foreign")
+        yield archive
+
+
+def records_of(archive: ArchiveReader, *names: str) -> Iterator[tuple[str, bytes]]:
+    """Yield the records of some parts with the part's name."""
+    for name, records in archive.parts():
+        if name in names:
+            for record in records:
+                yield name, record
+
+
+def about_of(archive: ArchiveReader, placed: Placed) -> Mapping[str, Any]:
+    """Return what an archive says about itself; raises `BackupError` where a newer release wrote it."""
+    for _, record in records_of(archive, ABOUT):
+        said: dict[str, Any] = orjson.loads(record)
+        if said["records"] > RECORDS:
+            backup = placed.entry.backup
+            raise BackupError(
+                f"{backup.path} was written by a newer release ({placed.entry.product})",
+                backup_id=backup.id,
+                path=backup.path,
+                hint="Install that release, or a newer one, and restore with it.",
+            )
+        return said
+    raise IntegrityError(f"{placed.entry.backup.path} says nothing about itself", kind="encoding")
+
+
+def lineage_in(placed: Placed, encryption: Encryption | None) -> Lineage:
+    """Return the lineage of the branch that a backup is of."""
+    with opened(placed, encryption) as archive:
+        return tuple((branch, limit) for branch, limit in about_of(archive, placed)["lineage"])
+
+
+def consumers_in(placed: Placed, encryption: Encryption | None, until: int) -> dict[str, int]:
+    """Return how far consumers had come, no farther than a position."""
+    with opened(placed, encryption) as archive:
+        found = (orjson.loads(record) for _, record in records_of(archive, CONSUMERS))
+        return {name: min(position, until) for name, position in found}
+
+
+def stands_in(placed: Placed, encryption: Encryption | None) -> Iterator[Stand]:
+    """Yield what became of each key that was touched since the parent."""
+    with opened(placed, encryption) as archive:
+        for _, record in records_of(archive, STATE):
+            yield Stand(*orjson.loads(record))
+
+
+def log_pages(chain: Iterable[Placed], encryption: Encryption | None) -> Iterator[list[StoredEvent]]:
+    """Yield the whole log of a chain of backups, in pages, each event with its hash.
+
+    Raises `IntegrityError` where it is not what was recorded: positions are dense, and each backup ends with its hash.
+    """
+    previous, position = b"", 0
+    for placed in chain:
+        entry = placed.entry
+        previous = previous or genesis(entry.log_id)
+        with opened(placed, encryption) as archive:
+            about_of(archive, placed)
+            for page in _pages(chained((record for _, record in records_of(archive, EVENTS)), previous)):
+                for row in page:
+                    position += 1
+                    if row.position != position:
+                        raise _not_the_log(placed, position)
+                previous = page[-1].hash
+                yield page
+        if previous != entry.head_hash or position != entry.backup.position:
+            raise _not_the_log(placed, position)
+
+
+def own_pages(placed: Placed, encryption: Encryption | None) -> Iterator[list[StoredEvent]]:
+    """Yield the events of one archive alone, in pages, without hashes."""
+    with opened(placed, encryption) as archive:
+        about_of(archive, placed)
+        yield from _pages(unpack(record) for _, record in records_of(archive, EVENTS, SELECTED))
+
+
+def _pages(rows: Iterator[StoredEvent]) -> Iterator[list[StoredEvent]]:
+    page: list[StoredEvent] = []
+    for row in rows:
+        page.append(row)
+        if len(page) == _PAGE:
+            yield page
+            page = []
+    if page:
+        yield page
+
+
+def _not_the_log(placed: Placed, position: int) -> IntegrityError:
+    return IntegrityError(
+        f"the log in {placed.entry.backup.path} is not the one that was backed up, from position {position} on",
+        position=position,
+        kind="hash",
+        hint="Restore another backup: this one, or one that it builds on, is not what was written.",
+    )

@@ -1,0 +1,58 @@
+"""Lost stores: a new one from the file of a backup, where there is nothing left to ask."""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any
+
+from backstory.backups.aside import Progress
+from backstory.backups.bringing_back import checked_point, into_new
+from backstory.backups.ordering import check_encryption
+from backstory.backups.places import beyond, chain_to, refuse_beyond
+from backstory.backups.renewing import check_into
+from backstory.backups.reports import RestoreReport
+from backstory.backups.shelf import shelf_of, target_holding
+from backstory.domain.selection import Selection
+from backstory.infrastructure.archives.encryption import Encryption
+from backstory.infrastructure.configuration import settings_of
+from backstory.projections.points import Point
+
+__all__ = ["restore"]
+
+
+def restore(
+    path: str | PathLike[str],
+    url: str,
+    *,
+    as_of: Point | str | None = None,
+    encryption: Encryption | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> RestoreReport:
+    """Make a new store at `url` from a backup at `path`, a file or URL: for when the store itself is lost.
+
+    What the backup builds on is looked for beside it. The log comes back up to `as_of` (a position, an instant or an event
+    id; by default all of it), with its positions, ids and hashes; later backups beside it carry on where `as_of` is
+    later. A backup of some scopes gives a store of these values. `settings` are those of `open`, such as `namespace`. It
+    blocks: call it in a thread where an event loop must go on.
+
+    Raises `ConfigError` for a URL that is none, `NotFoundError`, `BackupError` where there is a store already, or a link
+    of the chain is missing, `InvalidPointError`, `IntegrityError` for damage, `EncryptionError` for a wrong or missing
+    key. Then there is no new store.
+    """
+    check_encryption(encryption)
+    check_into(url)
+    point = checked_point(as_of)
+    options = settings_of(None, settings)
+    shelf = shelf_of([target_holding(path)])
+    placed = shelf.get(path)
+    chain = chain_to(shelf, placed, point) if beyond(placed, point) else shelf.chain_of(placed)
+    if chain is None:
+        raise refuse_beyond(placed, point)
+    total = chain[-1].entry.backup.position
+
+    def told(done: int) -> None:
+        if progress is not None:
+            progress(min(done, total), total)
+
+    return into_new(chain, point, url, selection=Selection(), encryption=encryption, settings=options, told=told)

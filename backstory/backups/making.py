@@ -1,0 +1,358 @@
+"""Making: a backup of the store at one position, read from the log while writers go on writing.
+
+What is at or before a position never changes. So a backup takes no lock and holds nobody up: it reads the log up to the
+head that it found, page by page, and folds on the way what became of each key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+from backstory.backups.announcing import said, snapshot_of
+from backstory.backups.aside import Progress, aside, tell
+from backstory.backups.entries import Entry, entry_at, info_of
+from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE, stand_record
+from backstory.backups.shelf import Placed, Shelf
+from backstory.backups.target import Target
+from backstory.core import Core
+from backstory.domain.backup_manifests import Backup
+from backstory.domain.branches import FOREVER, Lineage
+from backstory.domain.chain import genesis
+from backstory.domain.errors import BackstoryError, BackupError
+from backstory.domain.events import StoredEvent, from_micros, to_micros
+from backstory.domain.packed_events import pack
+from backstory.domain.ports import LogHead, LogQuery, Program
+from backstory.domain.scopes import Scope
+from backstory.domain.state_hash import StateHash
+from backstory.infrastructure.archives.encryption import Encryption
+from backstory.infrastructure.archives.writer import ArchiveWriter
+from backstory.infrastructure.clock import new_id
+from backstory.infrastructure.folded_state import FoldedState, Stand
+from backstory.infrastructure.programs import gather
+from backstory.schemas import registering
+
+__all__ = ["Wish", "create", "hash_at", "written_since"]
+
+_PAGE: Final = 2000
+#: So many keys are looked up at once.
+_TOGETHER: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A backup as it was asked for, checked."""
+
+    kind: str
+    target: Target
+    parent_id: str | None
+    scopes: tuple[Scope, ...] | None
+    compression: str
+    level: int | None
+    encryption: Encryption | None
+    importance: int
+    product: str
+
+
+def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progress | None) -> Program[Backup]:
+    """Make a backup and return it; what fails leaves no file behind, and is said by `backup.failed`."""
+    try:
+        parent = yield from _parent(core, wish, shelf)
+        head = yield from core.engine.head()
+        entry = yield from _written(core, wish, parent, backup_id, progress, head)
+    except (BackstoryError, OSError) as error:
+        yield from said(core, backup_id, "Failed", what="create", error=str(error))
+        raise
+    snapshot = yield from snapshot_of(core, backup_id)
+    snapshot.say("Made", backup=_facts(entry.backup))
+    yield from said(core, backup_id, snapshot=snapshot)
+    return entry.backup
+
+
+def _facts(backup: Backup) -> dict[str, Any]:
+    facts: dict[str, Any] = {name: getattr(backup, name) for name in Backup.__dataclass_fields__}
+    scopes = None if backup.scopes is None else list(map(str, backup.scopes))
+    return {**facts, "scopes": scopes, "created_at": backup.created_at.isoformat()}
+
+
+# What it is made on
+
+
+def _parent(core: Core, wish: Wish, shelf: Shelf) -> Program[Placed | None]:
+    """Return the backup that an incremental one is made on; raises `BackupError` where there is none that fits."""
+    if wish.kind == "full":
+        return None
+    if wish.parent_id is not None:
+        parent = shelf.get(wish.parent_id)
+        shelf.chain_of(parent)
+        problem = yield from _problem(core, wish, parent)
+        if problem is not None:
+            raise BackupError(
+                f"backup {parent.entry.backup.id} cannot be the parent: it {problem}", backup_id=parent.entry.backup.id
+            )
+        return parent
+    for parent in sorted(shelf.restorable(), key=lambda each: -each.entry.backup.position):
+        if (yield from _problem(core, wish, parent)) is None:
+            return parent
+    raise BackupError(
+        "there is no backup to build on: none of this log, branch and scopes, encrypted or not as this one",
+        hint="Make a full one first.",
+    )
+
+
+def _problem(core: Core, wish: Wish, parent: Placed) -> Program[str | None]:
+    """Return why a backup cannot be built on, or None."""
+    backup = parent.entry.backup
+    if parent.entry.log_id != core.engine.log_id:
+        return "is of another log"
+    if backup.branch != core.branch.name:
+        return f"is of branch {backup.branch}"
+    if backup.scopes is not None and (wish.scopes is None or not set(wish.scopes) <= set(backup.scopes)):
+        return "leaves out some of the scopes"
+    if backup.encrypted != (wish.encryption is not None):
+        return "is encrypted, and no key was given" if backup.encrypted else "is not encrypted"
+    digest = yield from hash_at(core, backup.position)
+    if digest != parent.entry.head_hash:
+        return "holds a log that went on otherwise: this store was restored since"
+    return None
+
+
+def hash_at(core: Core, position: int) -> Program[bytes | None]:
+    """Return the hash of the event at a position, None where there is none."""
+    rows = yield from core.engine.events_at([position])
+    return rows[0].hash if rows else None
+
+
+# Writing it
+
+
+def written_since(
+    core: Core, placed: Placed, target: Target, encryption: Encryption | None, *, until: int
+) -> Program[Placed]:
+    """Write what the log has added since a backup, up to a position, and say nothing of it; return it as one on top."""
+    wish = Wish("incremental", target, None, None, "zstd", 1, encryption, 0, placed.entry.product)
+    row = (yield from core.engine.events_at([until]))[0]
+    head = LogHead(row.position, row.recorded_us, row.hash)
+    return Placed((yield from _written(core, wish, placed, new_id().hex(), None, head)), target)
+
+
+def _written(
+    core: Core, wish: Wish, parent: Placed | None, backup_id: str, progress: Progress | None, head: LogHead
+) -> Program[Entry]:
+    lineage = lineage_within(core.lineage, head.position)
+    since = parent.entry.backup.position if parent is not None else 0
+    made_at = from_micros(max(core.clock.now_us(), head.recorded_us))
+    schemas = yield from _schemas(core)
+    name = f"{made_at:%Y%m%dT%H%M%S%fZ}-{wish.kind}-{backup_id}.bsa"
+    job = _Job(wish, name, backup_id, lineage)
+    try:
+        yield from aside(lambda: job.begin(core.branch.name))
+        total = head.position - since
+        for query in _queries((yield from everything(core)), wish.scopes, since, head.position):
+            yield from _copied(core, query, job, progress, total)
+        yield from tell(progress, total, total)
+        figures = yield from _figures(core, lineage, job.folded, parent, head, wish.scopes)
+        consumers = yield from core.engine.trackings("")
+        info = info_of(
+            kind=wish.kind,
+            parent_id=None if parent is None else parent.entry.backup.id,
+            position=head.position,
+            since_position=since,
+            created_at=made_at,
+            events=job.events,
+            entries=figures.entries,
+            scopes=wish.scopes,
+            branch=core.branch.name,
+            importance=wish.importance,
+            log_id=core.engine.log_id,
+            head_hash=head.hash,
+            since_hash=genesis(core.engine.log_id) if parent is None else parent.entry.head_hash,
+            recorded_at=from_micros(head.recorded_us),
+            state_hash=figures.hex(),
+            schemas=schemas,
+            product=wish.product,
+        )
+        kept = {name: at for name, at in consumers.items() if wish.scopes is None and at <= head.position}
+        return (yield from aside(lambda: job.finish(info, kept)))
+    except BaseException as error:
+        job.abandon(error)
+        raise
+
+
+def everything(core: Core) -> Program[Lineage]:
+    """Return what shows all events of all branches."""
+    rows = yield from core.engine.branches()
+    return tuple((row.id, FOREVER) for row in rows)
+
+
+def lineage_within(lineage: Lineage, position: int) -> Lineage:
+    """Return a lineage that shows nothing after a position."""
+    return tuple((branch, min(limit, position)) for branch, limit in lineage)
+
+
+def _queries(lineage: Lineage, scopes: Iterable[Scope] | None, after: int, until: int) -> Iterator[LogQuery]:
+    whole = LogQuery(lineage, after, until, limit=_PAGE)
+    if scopes is None:
+        yield whole
+    else:
+        yield from (whole._replace(stream=str(scope)) for scope in scopes)
+
+
+def _copied(core: Core, query: LogQuery, job: _Job, progress: Progress | None, total: int) -> Program[None]:
+    """Copy what a query finds."""
+    while True:
+        rows = yield from core.engine.page(query)
+        yield from aside(lambda rows=rows: job.take(rows))  # type: ignore[misc]
+        yield from tell(progress, min(job.events, total), total)
+        if len(rows) < query.limit:
+            return
+        query = query._replace(after=rows[-1].position)
+
+
+def _schemas(core: Core) -> Program[dict[str, tuple[str, ...]]]:
+    found = {}
+    for name in (yield from registering.names(core)):
+        versions = yield from registering.versions(core, name)
+        found[name] = tuple(each.version for each in versions)
+    return found
+
+
+# What the state is, in a number
+
+
+def _figures(
+    core: Core,
+    lineage: Lineage,
+    folded: FoldedState,
+    parent: Placed | None,
+    head: LogHead,
+    scopes: tuple[Scope, ...] | None,
+) -> Program[StateHash]:
+    """Return the hash and size of the state at the head: the parent's, but for what was touched or expired since.
+
+    Of a selection whose parent holds more scopes it is counted anew.
+    """
+    if parent is None:
+        found = StateHash()
+        for stand in folded.stands():
+            if _present(stand, head.recorded_us):
+                found.add(stand.stream, stand.key, stand.position)
+        return found
+    before = parent.entry
+    if before.backup.scopes != scopes:
+        return (yield from _counted(core, lineage, scopes or (), head))
+    found = StateHash(before.state_hash, before.backup.entries)
+    since, since_us = before.backup.position, to_micros(before.recorded_at)
+    ended = yield from core.engine.expiring(core.lineage, since_us, head.recorded_us)
+    batch: list[Stand] = []
+    touched = 0
+    for stand in folded.stands():
+        touched += 1
+        batch.append(stand)
+        if len(batch) == _TOGETHER:
+            yield from _exchanged(core, lineage, found, batch, (since, since_us), head.recorded_us)
+            batch = []
+    yield from _exchanged(core, lineage, found, batch, (since, since_us), head.recorded_us)
+    others = set(ended)
+    if others and touched:
+        others -= {(stand.stream, stand.key) for stand in folded.stands()}
+    wanted = None if scopes is None else set(map(str, scopes))
+    gone = [Stand(stream, key, 0) for stream, key in sorted(others) if wanted is None or stream in wanted]
+    for start in range(0, len(gone), _TOGETHER):
+        yield from _exchanged(
+            core, lineage, found, gone[start : start + _TOGETHER], (since, since_us), head.recorded_us
+        )
+    return found
+
+
+def _counted(core: Core, lineage: Lineage, scopes: Iterable[Scope], head: LogHead) -> Program[StateHash]:
+    found = StateHash()
+    for scope in scopes:
+        for key, held in (yield from core.engine.listing(lineage, str(scope), head.position, "")):
+            if held.present(head.recorded_us):
+                found.add(str(scope), key, held.position)
+    return found
+
+
+def _exchanged(
+    core: Core, lineage: Lineage, found: StateHash, stands: Sequence[Stand], since: tuple[int, int], now_us: int
+) -> Program[None]:
+    """Put what some keys hold now in the place of what they held at the parent's position."""
+    position, since_us = since
+    heads = yield from gather([core.engine.key_head(lineage, stand.stream, stand.key, position) for stand in stands])
+    for stand, head in zip(stands, heads, strict=True):
+        if head.present(since_us):
+            found.remove(stand.stream, stand.key, head.position)
+        if _present(stand, now_us):
+            found.add(stand.stream, stand.key, stand.position)
+
+
+def _present(stand: Stand, instant_us: int) -> bool:
+    return stand.position > 0 and (stand.expires_us is None or stand.expires_us > instant_us)
+
+
+class _Job:
+    """An archive that is being written, and what is folded for it; its methods block."""
+
+    def __init__(self, wish: Wish, name: str, backup_id: str, lineage: Lineage) -> None:
+        self._wish = wish
+        self._name = name
+        self._backup_id = backup_id
+        self._lineage = lineage
+        self._place: AbstractContextManager[BinaryIO] | None = None
+        self._writer: ArchiveWriter | None = None
+        self.folded = FoldedState(lineage)
+        self.events = 0
+
+    def begin(self, branch: str) -> None:
+        place = self._wish.target.writing(self._name)
+        file = place.__enter__()
+        self._place = place
+        self._writer = writer = ArchiveWriter(
+            file,
+            backup_id=self._backup_id,
+            compression=self._wish.compression,
+            level=self._wish.level,
+            encryption=self._wish.encryption,
+            name=self._wish.target.path_of(self._name),
+        )
+        writer.begin(ABOUT)
+        writer.write(orjson.dumps({"records": RECORDS, "branch": branch, "lineage": self._lineage}))
+        writer.begin(EVENTS if self._wish.scopes is None else SELECTED)
+
+    def take(self, rows: Sequence[StoredEvent]) -> None:
+        assert self._writer is not None
+        self._writer.write_all(map(pack, rows))
+        self.folded.take(rows)
+        self.events += len(rows)
+
+    def finish(self, info: dict[str, Any], consumers: dict[str, int]) -> Entry:
+        assert self._writer is not None
+        assert self._place is not None
+        writer, target = self._writer, self._wish.target
+        writer.begin(STATE)
+        writer.write_all(map(stand_record, self.folded.stands()))
+        if self._wish.scopes is None:
+            writer.begin(CONSUMERS)
+            writer.write_all(orjson.dumps(each) for each in sorted(consumers.items()))
+        writer.finish(info)
+        place, self._place = self._place, None
+        place.__exit__(None, None, None)
+        self.folded.close()
+        with target.reading(self._name) as file:
+            return entry_at(file, path=target.path_of(self._name), name=self._name)
+
+    def abandon(self, error: BaseException) -> None:
+        """Leave nothing behind."""
+        self.folded.close()
+        if self._place is not None:
+            place, self._place = self._place, None
+            try:
+                place.__exit__(type(error), error, error.__traceback__)
+            except BaseException as again:  # noqa: BLE001 - the context manager raises again what it was given
+                if again is not error:
+                    error.add_note(f"and: {again}")

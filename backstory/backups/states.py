@@ -1,0 +1,100 @@
+"""States: what a chain of backups says that keys held at a point, without folding the log from its start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from backstory.backups.contents import lineage_in, own_pages, stands_in
+from backstory.backups.places import Place
+from backstory.backups.shelf import Placed
+from backstory.domain.branches import Lineage
+from backstory.domain.errors import IntegrityError
+from backstory.domain.events import StoredEvent
+from backstory.domain.selection import Selection
+from backstory.domain.sequencer import STATE_SET
+from backstory.infrastructure import codec
+from backstory.infrastructure.archives.encryption import Encryption
+from backstory.infrastructure.folded_state import FoldedState, Stand
+
+__all__ = ["Held", "held_by", "state_of"]
+
+At = tuple[str, str]
+
+
+class Held(NamedTuple):
+    """A value as it was stored: its JSON, when it expires, the schema that it carries, and the position of its write."""
+
+    value: bytes
+    expires_us: int | None
+    schema: tuple[str, str] | None
+    position: int
+
+
+def held_by(row: StoredEvent) -> Held:
+    """Return the value that a write's event holds."""
+    value, _ = codec.parts_of_set(row.data)
+    return Held(value, row.expires_us, codec.schema_of(row.extra), row.position)
+
+
+def state_of(
+    chain: Sequence[Placed], place: Place, selection: Selection, encryption: Encryption | None
+) -> dict[At, Held]:
+    """Return the values that were present at a point, by scope and key.
+
+    Each backup's own fold is taken as far as it lies before the point; only the events of the one that the point lies in
+    are folded, and of the others only those looked at that wrote what is still there.
+    """
+    scopes = chain[-1].entry.backup.scopes
+    wanted = None if scopes is None else set(map(str, scopes))
+    stands: dict[At, Stand] = {}
+    for placed in chain:
+        whole = placed.entry.backup.position <= place.position
+        for stand in stands_in(placed, encryption) if whole else _folded(placed, place, encryption):
+            if (wanted is None or stand.stream in wanted) and selection.fits(stand.stream, stand.key):
+                stands[stand.stream, stand.key] = stand
+    present = {at: stand for at, stand in stands.items() if _is_present(stand, place.instant_us)}
+    return _values(chain, present, encryption)
+
+
+def _is_present(stand: Stand, instant_us: int) -> bool:
+    return stand.position > 0 and (stand.expires_us is None or stand.expires_us > instant_us)
+
+
+def _folded(placed: Placed, place: Place, encryption: Encryption | None) -> Iterator[Stand]:
+    lineage: Lineage = lineage_in(placed, encryption)
+    folded = FoldedState(tuple((branch, min(limit, place.position)) for branch, limit in lineage))
+    try:
+        if placed.entry.backup.scopes is None:
+            for page in own_pages(placed, encryption):
+                if page[0].position > place.position:
+                    break
+                folded.take(page)
+        else:
+            for page in own_pages(placed, encryption):
+                folded.take(page)
+        yield from folded.stands()
+    finally:
+        folded.close()
+
+
+def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryption | None) -> dict[At, Held]:
+    """Return the values of writes at known positions, from the archives that hold them."""
+    wanted = {stand.position: at for at, stand in stands.items()}
+    found: dict[At, Held] = {}
+    for placed in chain:
+        backup = placed.entry.backup
+        if not any(backup.since_position < position <= backup.position for position in wanted):
+            continue
+        for page in own_pages(placed, encryption):
+            for row in page:
+                at = wanted.get(row.position)
+                if at is not None and row.type == STATE_SET and (row.stream, row.key) == at:
+                    found[at] = held_by(row)
+    if len(found) != len(stands):
+        lost = next(at for at in stands if at not in found)
+        raise IntegrityError(
+            f"the backup says that {lost[1]} of {lost[0]} was written at position {stands[lost].position}, and has no such event",
+            position=stands[lost].position,
+        )
+    return found

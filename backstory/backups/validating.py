@@ -1,0 +1,139 @@
+"""Validating: whether a backup could be restored, found out by all but doing it to the live store. These functions block."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from backstory.backups.contents import lineage_in, log_pages
+from backstory.backups.places import Place, place_in
+from backstory.backups.renewing import renewed
+from backstory.backups.reports import BackupValidation
+from backstory.backups.shelf import Placed, Shelf
+from backstory.backups.states import At, Held, state_of
+from backstory.domain.branches import Lineage
+from backstory.domain.errors import BackstoryError, BackupError, EncryptionError, IntegrityError
+from backstory.domain.ports import Program, Reader
+from backstory.domain.selection import Selection
+from backstory.domain.state_hash import StateHash
+from backstory.infrastructure.archives.encryption import Encryption
+from backstory.infrastructure.archives.verifying import verify_archive
+from backstory.infrastructure.configuration import Settings
+
+__all__ = ["validated"]
+
+Told = Callable[[int], None]
+_EVERYTHING: Final = Selection()
+
+
+def validated(
+    shelf: Shelf, placed: Placed, encryption: Encryption | None, *, trial_restore: bool, told: Told
+) -> BackupValidation:
+    """Return what is wrong with a backup, or with what it builds on.
+
+    Each archive's checksums first, then the chain of hashes along the whole log and the state that it must give; with
+    `trial_restore` in a store that is made for that, verified as any store is, and thrown away.
+    """
+    backup = placed.entry.backup
+    try:
+        chain = shelf.chain_of(placed)
+    except BackupError as error:
+        return BackupValidation(backup.id, backup, (error.message,), checked=(backup.id,))
+    checked = tuple(each.entry.backup.id for each in chain)
+    errors = [problem for each in chain for problem in _archive_problems(each, encryption)]
+    warnings = _warnings(chain)
+    events = entries = None
+    if not errors:
+        try:
+            events, entries = _tried(chain, encryption, trial_restore=trial_restore, told=told)
+        except (IntegrityError, EncryptionError, BackupError) as error:
+            errors.append(error.message)
+    return BackupValidation(backup.id, backup, tuple(errors), tuple(warnings), checked, events, entries)
+
+
+def _archive_problems(placed: Placed, encryption: Encryption | None) -> list[str]:
+    path = placed.entry.backup.path
+    try:
+        with placed.target.reading(placed.entry.name) as file:
+            report = verify_archive(file, encryption=encryption)
+    except BackstoryError as error:
+        return [error.message]
+    found = [f"{path}: {problem.message}" for problem in report.problems]
+    if not found and placed.entry.backup.encrypted and encryption is None:
+        found.append(f"{path} is encrypted: without its key nobody can tell whether it can be restored")
+    return found
+
+
+def _warnings(chain: Sequence[Placed]) -> list[str]:
+    last = chain[-1].entry
+    return [
+        f"{each.entry.backup.path} was written by release {each.entry.product}, {last.backup.path} by {last.product}"
+        for each in chain[:-1]
+        if each.entry.product != last.product
+    ]
+
+
+def _tried(
+    chain: Sequence[Placed], encryption: Encryption | None, *, trial_restore: bool, told: Told
+) -> tuple[int | None, int]:
+    """Return how many events and values came back; raises what is wrong."""
+    part, place = place_in(chain, None, encryption)
+    _check_state(chain[-1], _hash_of(state_of(part, place, _EVERYTHING, encryption)), "the state in the backup")
+    if chain[-1].entry.backup.scopes is not None:
+        return None, chain[-1].entry.backup.entries
+    if not trial_restore:
+        count = 0
+        for page in log_pages(chain, encryption):
+            count += len(page)
+            told(count)
+        return count, chain[-1].entry.backup.entries
+    return _restored_for_trial(chain, place, encryption, told)
+
+
+def _restored_for_trial(
+    chain: Sequence[Placed], place: Place, encryption: Encryption | None, told: Told
+) -> tuple[int, int]:
+    """Restore into a store of its own, verify that, and hold its state against what was backed up."""
+    from backstory.opening import open as open_store
+
+    with tempfile.TemporaryDirectory(prefix="backstory-trial-") as folder:
+        url = f"sqlite:///{Path(folder) / 'trial.db'}"
+        report = renewed(chain, place, url, encryption, settings=Settings(durability="relaxed"), told=told)
+        lineage = lineage_in(chain[-1], encryption)
+        with open_store(url, read_only=True) as store:
+            found = store.verify()
+            if not found.ok:
+                problem = found.problems[0]
+                raise IntegrityError(f"the restored log is not whole: {problem.message}", position=problem.position)
+            state = store._runner.run(_read_state(store._core.engine, lineage, place))  # noqa: SLF001 - made for this
+            _check_state(chain[-1], state, "the restored state")
+        return report.events, report.restored
+
+
+def _read_state(reader: Reader, lineage: Lineage, place: Place) -> Program[StateHash]:
+    found = StateHash()
+    for stream in (yield from reader.streams(lineage, place.position)):
+        for key, head in (yield from reader.listing(lineage, stream, place.position, "")):
+            if head.present(place.instant_us):
+                found.add(stream, key, head.position)
+    return found
+
+
+def _hash_of(state: dict[At, Held]) -> StateHash:
+    found = StateHash()
+    for (stream, key), held in state.items():
+        found.add(stream, key, held.position)
+    return found
+
+
+def _check_state(placed: Placed, found: StateHash, what: str) -> None:
+    entry = placed.entry
+    if (found.hex(), found.entries) != (entry.state_hash, entry.backup.entries):
+        raise IntegrityError(
+            f"{what} is not that of the store at position {entry.backup.position}: {found.entries} values, not "
+            f"{entry.backup.entries}, or others",
+            position=entry.backup.position,
+            kind="state",
+        )

@@ -1,0 +1,44 @@
+"""The state's hash: one number for which write each key's value comes from, kept up as single keys change.
+
+It is the sum, modulo 2^256, of the SHA-256 of each present value's scope, key and position: AdHash, of Bellare and
+Micciancio, A New Paradigm for Collision-free Hashing, EUROCRYPT 1997. What a value says is bound by the hash chain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Final
+
+__all__ = ["StateHash"]
+
+_MODULUS: Final = 1 << 256
+_BYTES: Final = 32
+
+
+class StateHash:
+    """A sum over values, and how many there are."""
+
+    def __init__(self, text: str | None = None, entries: int = 0) -> None:
+        """Begin with nothing, or where another one stands (hexadecimal)."""
+        self._sum = 0 if text is None else int(text, 16)
+        self.entries = entries
+
+    def add(self, stream: str, key: str, position: int) -> None:
+        """Take a value in."""
+        self._sum = (self._sum + _term(stream, key, position)) % _MODULUS
+        self.entries += 1
+
+    def remove(self, stream: str, key: str, position: int) -> None:
+        """Take a value out that was taken in."""
+        self._sum = (self._sum - _term(stream, key, position)) % _MODULUS
+        self.entries -= 1
+
+    def hex(self) -> str:
+        """Return it as 64 hexadecimal digits."""
+        return self._sum.to_bytes(_BYTES, "big").hex()
+
+
+def _term(stream: str, key: str, position: int) -> int:
+    text = json.dumps([stream, key, position], ensure_ascii=False, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")

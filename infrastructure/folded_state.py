@@ -1,0 +1,89 @@
+"""Folded state: where the last write of each key stands, folded from events; more of it than memory should hold is on disk.
+
+What is folded is one branch's view. Whether a value is expired is up to whoever reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import apsw
+
+from backstory.domain.branches import Lineage
+from backstory.domain.events import StoredEvent
+from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
+from backstory.infrastructure import codec
+
+__all__ = ["FoldedState", "Stand"]
+
+#: So many keys take some 20 MB.
+_MOST: Final = 100_000
+_CREATE: Final = """
+CREATE TABLE stands (stream TEXT, key TEXT, position INTEGER, expires_us INTEGER, PRIMARY KEY (stream, key)) WITHOUT ROWID
+"""
+
+
+class Stand(NamedTuple):
+    """What the last event did to a key: wrote a value at a position, or removed it (0)."""
+
+    stream: str
+    key: str
+    position: int
+    expires_us: int | None = None
+
+
+class FoldedState:
+    """What some events did to the keys that they touch. Give it events in log order."""
+
+    def __init__(self, lineage: Lineage, *, most: int = _MOST) -> None:
+        self._limits = dict(lineage)
+        self._most = most
+        self._stands: dict[tuple[str, str], tuple[int, int | None]] = {}
+        self._spilled: apsw.Connection | None = None
+
+    def take(self, rows: Iterable[StoredEvent]) -> None:
+        """Fold events; those of other branches are passed over."""
+        stands, limits = self._stands, self._limits
+        for row in rows:
+            kind = row.type
+            if row.position > limits.get(row.branch, 0):
+                continue
+            if kind == STATE_SET:
+                stands[row.stream, row.key] = (row.position, row.expires_us)  # type: ignore[index]
+            elif kind == STATE_DELETED:
+                stands[row.stream, row.key] = (0, None)  # type: ignore[index]
+            elif kind == SCOPE_CLEARED:
+                for key in codec.decode_value(row.data)["keys"]:
+                    stands[row.stream, key] = (0, None)
+        if len(stands) > self._most:
+            self._spill()
+
+    def stands(self) -> Iterator[Stand]:
+        """Yield what became of each key, by scope and key."""
+        if self._spilled is None:
+            for (stream, key), (position, expires_us) in sorted(self._stands.items()):
+                yield Stand(stream, key, position, expires_us)
+            return
+        self._spill()
+        rows = self._spilled.execute("SELECT stream, key, position, expires_us FROM stands ORDER BY stream, key")
+        for row in rows:
+            yield Stand(*row)
+
+    def _spill(self) -> None:
+        if self._spilled is None:
+            # Without a name it is a file that nobody else sees, and is gone with the connection.
+            self._spilled = apsw.Connection("")
+            self._spilled.execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192")
+            self._spilled.execute(_CREATE)
+        rows = [(stream, key, *stand) for (stream, key), stand in sorted(self._stands.items())]
+        with self._spilled:
+            self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", rows)
+        self._stands.clear()
+
+    def close(self) -> None:
+        """Let go of what is on disk; idempotent."""
+        if self._spilled is not None:
+            self._spilled.close()
+            self._spilled = None
+        self._stands.clear()
