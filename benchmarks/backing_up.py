@@ -49,15 +49,12 @@ def copied(run: Run, folder: Path) -> Path:
 
 def created(store: StateStore, folder: Path, **options: Any) -> Backup:
     """Back up a store to a folder, compressed by zstd."""
-    face: Any = getattr(store, "backups")  # noqa: B009 - until the types know it
-    backup: Backup = face.create(target=str(folder), compression="zstd", **options)
-    return backup
+    return store.backups.create(target=folder, compression="zstd", **options)
 
 
 def restored(source: Source, backup: Backup, url: str, cipher: Encryption | None) -> dict[str, float]:
     """Measure a restore into a new store; raises `AssertionError` unless it holds what was there."""
-    restore: Any = getattr(backstory, "restore")  # noqa: B009 - until the types know it
-    seconds = seconds_of(lambda: restore(backup.path, url, encryption=cipher))
+    seconds = seconds_of(lambda: backstory.restore(backup.path, url, encryption=cipher))
     with backstory.open(url, read_only=True) as found:
         if found.snapshot(as_of=backup.position) != source.store.snapshot(as_of=backup.position):
             msg = f"what came back is not what was backed up: {backup}"

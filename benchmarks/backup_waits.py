@@ -27,6 +27,8 @@ from benchmarks.contest import Result, Run, at_most
 ROOT: Final = Path(__file__).resolve().parents[1]
 Made = list[int]
 """The positions of the backups that were made."""
+Making = Callable[[StateStore, Path, Path], AbstractContextManager[Made]]
+"""Given an open store, its file and a folder, makes backups of it during a block."""
 _WRITERS: Final = 8
 _ALONE: Final = "no backup"
 _BESIDE: Final = ("backups by the same process", "backups by another process")
@@ -44,9 +46,7 @@ def writers(run: Run) -> Result:
     return Result(13, title, table.figures, claims)
 
 
-def _written(
-    run: Run, making: Callable[[StateStore, Path, Path], AbstractContextManager[Made]], folder: Path
-) -> dict[str, float]:
+def _written(run: Run, making: Making, folder: Path) -> dict[str, float]:
     path = copied(run, folder)
     with backstory.open(f"sqlite:///{path}") as store, making(store, path, folder / "archives") as made:
         burst = writing.by_threads(store, callers=_WRITERS, each=run.scaled(2000))
