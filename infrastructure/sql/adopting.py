@@ -29,7 +29,7 @@ __all__ = ["Adoption", "Page", "script"]
 _INDEX: Final = ("CREATE INDEX", "CREATE UNIQUE INDEX")
 #: What changes more than its own row.
 _STATE_TYPES: Final = frozenset((STATE_SET, STATE_DELETED))
-_NOTABLE: Final = frozenset((SCOPE_CLEARED, STATE_EXPIRED, BRANCH_CREATED, BRANCH_DROPPED))
+_NOTABLE: Final = frozenset((SCOPE_CLEARED, BRANCH_CREATED, BRANCH_DROPPED))
 #: The types that every store knows from the start, by their numbers.
 _TYPES: Final = {STATE_SET: 1, STATE_DELETED: 2, SCOPE_CLEARED: 3, STATE_EXPIRED: 4}
 
@@ -125,9 +125,7 @@ class Adoption:
     def _note(self, row: StoredEvent, home: int, page: Page) -> None:
         if row.type == SCOPE_CLEARED:
             page.clears.append((home, row.position, row.version, row.recorded_us))
-        elif row.type == STATE_EXPIRED and row.key is not None:
-            self._key(home, STATE, row.key)
-        if row.format != JSON_FORMAT or row.type == STATE_EXPIRED:
+        if row.format != JSON_FORMAT:
             return
         try:
             data = decode_value(row.data)

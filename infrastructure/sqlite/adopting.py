@@ -97,13 +97,9 @@ class _Tables:
     def begin(self, log_id: bytes) -> None:
         """Make the tables."""
         with translated("make", self._path):
-            for name, value in (
-                ("journal_mode", "off"),
-                ("synchronous", 0),
-                ("cache_size", -_CACHE_KIB),
-                ("threads", _SORTERS),
-            ):
+            for name, value in (("journal_mode", "off"), ("synchronous", 0), ("cache_size", -_CACHE_KIB)):
                 pragma(self._connection, name, value)
+            self._connection.pragma("threads", _SORTERS)  # as many as this SQLite has
             self._execute("BEGIN", *self._early)
             self._connection.execute("INSERT INTO store (name, value) VALUES ('log_id', ?)", (log_id,))
 
