@@ -212,6 +212,7 @@ def _memory(clock: Clock, *, read_only: bool) -> Engine:
 
 
 def kind_of(url: object) -> str:
+    """Return the engine that a URL names: memory, sqlite or postgres; raises `ConfigError`."""
     if isinstance(url, str):
         if url == "memory://":
             return "memory"

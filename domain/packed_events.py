@@ -1,9 +1,9 @@
 """Packed events: an event as one run of bytes, the same that the hash chain covers.
 
 A record is what `chain` hashes after the previous hash: position u64, branch u32, version u64, recorded_us i64,
-expires_us i64 (-1: none), format u8, cipher key u32, eight lengths u32, all big-endian; then event id (16 bytes), stream,
-type, key, correlation, causes, actor, extra, data. A part that is absent has the length 0xFFFFFFFF. So the hash of an
-event is SHA-256 of the hash before it and its record, and need not be kept.
+expires_us i64 (-1: none), format u8, cipher key u32, eight lengths u32, all big-endian; then event id (16 bytes),
+stream, type, key, correlation, causes, actor, extra, data. A part that is absent has the length 0xFFFFFFFF. So the hash
+of an event is SHA-256 of the hash before it and its record, and need not be kept.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
                 at += length
         stream, kind, key, correlation, causes, actor, extra, data = parts
         if at != len(record) or stream is None or kind is None or data is None:
-            raise ValueError("its lengths do not add up")
+            raise ValueError("its lengths do not add up")  # noqa: TRY301 - told as any other garbage is
         return StoredEvent(
             position,
             branch,

@@ -1,4 +1,4 @@
-"""Aside: work on files that would hold up an event loop is done in a thread there; a blocking caller does it himself."""
+"""Aside: work on files would hold up an event loop, so a thread does it there; a blocking caller does it himself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ Progress = Callable[[int, int], None]
 
 def aside(work: Callable[[], T]) -> Program[T]:
     """Return what a blocking function returns; raises what it raises."""
-
     answer: T = yield request_of(work)
     return answer
 

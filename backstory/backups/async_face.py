@@ -10,22 +10,17 @@ from os import PathLike
 
 from backstory.backups import bringing_back, finding, giving_up, ordering
 from backstory.backups.aside import Progress
+from backstory.backups.async_schedules import AsyncBackupSchedules
 from backstory.backups.reports import BackupUsage, BackupValidation, RestoreReport
-from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.retention import RetentionPolicy, RetentionReport
 from backstory.domain.scopes import Scope
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.projections.points import Point
-from backstory.runners import AsyncRunner
 
 
-class AsyncBackups:
+class AsyncBackups(AsyncBackupSchedules):
     """The backups of a store, as one of its branches sees it. `docs/backups.md` tells what they can do."""
-
-    def __init__(self, core: Core, runner: AsyncRunner) -> None:
-        self._core = core
-        self._runner = runner
 
     async def create(
         self,
@@ -68,7 +63,7 @@ class AsyncBackups:
         )
 
     async def list(self) -> list[Backup]:
-        """Return the backups that are there, newest first: in the store's own place, and where the log says that some are.
+        """Return the backups that are there, newest first: in the store's own place, and where the log knows of some.
 
         Raises `BackupError` for a place that cannot be read.
         """
@@ -95,8 +90,9 @@ class AsyncBackups:
     ) -> BackupValidation:
         """Find out whether a backup can be restored; what is wrong is in the report, and nothing is raised for it.
 
-        All checksums of it and of what it builds on, the chain of hashes along the log, the state that it must give; with
-        `trial_restore` a real restore into a temporary store, which is verified. Of an encrypted one the key is needed.
+        All checksums of it and of what it builds on, the chain of hashes along the log, the state that it must give;
+        with `trial_restore` a real restore into a temporary store, which is verified. Of an encrypted one the key is
+        needed.
         Raises `NotFoundError`.
         """
         return await self._runner.run(
@@ -117,17 +113,17 @@ class AsyncBackups:
     ) -> RestoreReport:
         """Bring back what a backup holds: into this store by appending, or `into` a new one.
 
-        `scope` and `keys` select, both may be patterns. Keys that came later disappear. `as_of` is any position, instant
-        or event id, earlier than the backup or later: then later backups, or the live log, carry on from it.
+        `scope` and `keys` select, both may be patterns. Keys that came later disappear. `as_of` is any position,
+        instant or event id, earlier than the backup or later: then later backups, or the live log, carry on from it.
 
         The live store gets there in one commit, which says what was restored from what; `rollback_point` in the report
-        is the position to go back to. A new store gets the log itself, with its positions, ids and hashes, up to `as_of`;
-        of a selection, or of a backup of some scopes, it gets the values. With `dry_run` the report says what would be
-        done, and nothing is. `progress` gets how many events are done, and how many there are.
+        is the position to go back to. A new store gets the log itself, with its positions, ids and hashes, up to
+        `as_of`; of a selection, or of a backup of some scopes, it gets the values. With `dry_run` the report says what
+        would be done, and nothing is. `progress` gets how many events are done, and how many there are.
 
-        Raises `NotFoundError`, `InvalidPointError`, `BackupError` for a lost file, a missing link, or a new store that is
-        there already, `IntegrityError` for damage, `EncryptionError` for a wrong or missing key, `HookCancelledError`
-        where a hook at `before_backup_restore` cancels. Whatever is raised, no state has changed.
+        Raises `NotFoundError`, `InvalidPointError`, `BackupError` for a lost file, a missing link, or a new store that
+        is there already, `IntegrityError` for damage, `EncryptionError` for a wrong or missing key,
+        `HookCancelledError` where a hook at `before_backup_restore` cancels. Whatever is raised, no state has changed.
         """
         return await self._runner.run(
             bringing_back.restore(
@@ -154,8 +150,8 @@ class AsyncBackups:
     async def rewrap(self, id_or_path: str | PathLike[str], old: Encryption, new: Encryption) -> Backup:
         """Have an encrypted backup need another key or passphrase; what it holds is not encrypted again.
 
-        Raises `NotFoundError`, `EncryptionError` for a wrong key, `IntegrityError` and `BackupError`; the file is what it
-        was then.
+        Raises `NotFoundError`, `EncryptionError` for a wrong key, `IntegrityError` and `BackupError`; the file is what
+        it was then.
         """
         return await self._runner.run(giving_up.rewrapped(self._core, id_or_path, old, new))
 

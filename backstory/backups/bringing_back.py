@@ -35,6 +35,16 @@ from backstory.projections.points import At
 __all__ = ["checked_point", "into_new", "restore", "validate"]
 
 
+class Asked(NamedTuple):
+    """What is wanted of a restore; `into` is empty for the live store."""
+
+    selection: Selection
+    encryption: Encryption | None
+    into: str
+    settings: Settings
+    dry_run: bool
+
+
 def validate(
     core: Core, wanted: object, encryption: Encryption | None, *, trial_restore: bool, progress: Progress | None
 ) -> Program[BackupValidation]:
@@ -50,8 +60,10 @@ def validate(
         lambda told: validated(found, placed, encryption, trial_restore=trial_restore, told=told), progress, total
     )
     if not core.engine.read_only:
-        facts = {"is_valid": report.is_valid, "errors": list(report.errors), "trial_restore": trial_restore}
-        yield from said(core, report.backup_id, "Verified", **facts)
+        errors = list(report.errors)
+        yield from said(
+            core, report.backup_id, "Verified", is_valid=report.is_valid, errors=errors, trial_restore=trial_restore
+        )
     return report
 
 
@@ -78,14 +90,16 @@ def restore(
     found, placed = yield from find(core, wanted)
     backup_id = placed.entry.backup.id
     point = yield from _known_event(core, placed, point)
-    told = {"backup_id": backup_id, "as_of": str(as_of), "scope": selection.scope, "keys": selection.keys, "into": into}
+    told = {"backup_id": backup_id, "as_of": str(as_of), **selection._asdict(), "into": into}
     if not dry_run:
         yield from fired(core, "before_backup_restore", told)
     try:
         if into is None:
-            report = yield from _live(core, found, placed, point, selection, encryption, dry_run=dry_run)
+            ask = Asked(selection, encryption, "", core.settings, dry_run)
+            report = yield from _live(core, found, placed, point, ask)
         else:
-            report = yield from _new(core, found, placed, point, selection, encryption, into, progress, dry_run=dry_run)
+            ask = Asked(selection, encryption, into, core.settings, dry_run)
+            report = yield from _new(core, found, placed, point, ask, progress=progress)
     except (BackstoryError, OSError) as error:
         if not dry_run and not core.engine.read_only:
             yield from said(core, backup_id, "Failed", what="restore", error=str(error))
@@ -96,7 +110,7 @@ def restore(
 
 
 def _known_event(core: Core, placed: Placed, point: object) -> Program[object]:
-    """Return the position of an event that the live log knows, where the backup is of that log; else the point as given."""
+    """Return the position of an event of the live log, where the backup is of that log; else the point as given."""
     if isinstance(point, UUID) and core.engine.log_id == placed.entry.log_id:
         row = yield from core.engine.event(point.bytes)
         if row is not None:
@@ -113,31 +127,22 @@ def checked_point(as_of: object) -> object:
     return as_of
 
 
-def _live(
-    core: Core,
-    found: Shelf,
-    placed: Placed,
-    point: object,
-    selection: Selection,
-    encryption: Encryption | None,
-    *,
-    dry_run: bool,
-) -> Program[RestoreReport]:
+def _live(core: Core, found: Shelf, placed: Placed, point: object, ask: Asked) -> Program[RestoreReport]:
     backup_id = placed.entry.backup.id
     chain = _chain(found, placed, point)
     if chain is None:
         at = yield from _live_point(core, placed, point)
         position = at.position
-        target = yield from live_state(core, Wanted(selection), at)
+        target = yield from live_state(core, Wanted(ask.selection), at)
     else:
-        part, place = yield from aside(lambda: place_in(chain, point, encryption))
+        part, place = yield from aside(lambda: place_in(chain, point, ask.encryption))
         position = place.position
-        target = yield from aside(lambda: state_of(part, place, selection, encryption))
+        target = yield from aside(lambda: state_of(part, place, ask.selection, ask.encryption))
     scopes = placed.entry.backup.scopes
-    wanted = Wanted(selection, None if scopes is None else frozenset(map(str, scopes)))
+    wanted = Wanted(ask.selection, None if scopes is None else frozenset(map(str, scopes)))
     change = yield from planned(core, target, wanted)
     differences = change.differences()
-    if not dry_run:
+    if not ask.dry_run:
         report = yield from restored(core, change, backup_id, position)
         return replace(report, diff=differences)
     head = yield from core.engine.head()
@@ -153,7 +158,7 @@ def _chain(found: Shelf, placed: Placed, point: object) -> list[Placed] | None:
 
 
 def _live_point(core: Core, placed: Placed, point: object) -> Program[At]:
-    """Return where a point lies in the live log, which carries on from a backup; raises `BackupError` if it does not."""
+    """Return where a point lies in the live log, which must carry on from a backup; raises `BackupError`."""
     backup = placed.entry.backup
     same = core.engine.log_id == placed.entry.log_id and placed.entry.backup.scopes is None
     digest = yield from hash_at(core, backup.position)
@@ -163,19 +168,9 @@ def _live_point(core: Core, placed: Placed, point: object) -> Program[At]:
 
 
 def _new(
-    core: Core,
-    found: Shelf,
-    placed: Placed,
-    point: object,
-    selection: Selection,
-    encryption: Encryption | None,
-    into: str,
-    progress: Progress | None,
-    *,
-    dry_run: bool,
+    core: Core, found: Shelf, placed: Placed, point: object, ask: Asked, *, progress: Progress | None
 ) -> Program[RestoreReport]:
     chain = _chain(found, placed, point)
-    ask = _Asked(selection, encryption, into, core.settings, dry_run)
     if chain is not None:
         return (yield from _from_chain(chain, point, ask, progress))
     at = yield from _live_point(core, placed, point)
@@ -183,24 +178,14 @@ def _new(
         return (yield from _from_chain(found.chain_of(placed), at.position, ask, progress))
     with tempfile.TemporaryDirectory(prefix="backstory-log-") as folder:
         # What the live log has added since goes through an archive too, so that there is one way to restore.
-        added = yield from written_since(core, placed, target_of(folder), encryption, until=at.position)
+        added = yield from written_since(core, placed, target_of(folder), ask.encryption, until=at.position)
         longer = [*found.chain_of(placed), added]
         report = yield from _from_chain(longer, point, ask, progress)
     return replace(report, backup_id=placed.entry.backup.id)
 
 
-class _Asked(NamedTuple):
-    """What is wanted of a new store."""
-
-    selection: Selection
-    encryption: Encryption | None
-    into: str
-    settings: Settings
-    dry_run: bool
-
-
 def _from_chain(
-    chain: Sequence[Placed], point: object, ask: _Asked, progress: Progress | None
+    chain: Sequence[Placed], point: object, ask: Asked, progress: Progress | None
 ) -> Program[RestoreReport]:
     def work(told: Told) -> RestoreReport:
         return into_new(
@@ -233,7 +218,7 @@ def into_new(
     backup_id = chain[-1].entry.backup.id
     if selection == Selection() and part[-1].entry.backup.scopes is None:
         if dry_run:
-            report = counted(part, place, into, encryption, told)
+            report = counted(part, place, into, encryption, told=told)
         else:
             report = renewed(part, place, into, encryption, settings=settings, told=told)
         return replace(report, backup_id=backup_id)

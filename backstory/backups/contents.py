@@ -1,8 +1,8 @@
 """Contents: the records of a backup's archive, written and read: `docs/backup-contents.md` has each of them.
 
 `about`, one JSON object: how records are written, and the branch's lineage. `events`, or `selected` where scopes were:
-packed events in log order. `state`: for each key that was touched since the parent, a JSON list, by scope and key: scope,
-key, position of the write (0: removed), expiry. `consumers`: JSON lists of a name and a position.
+packed events in log order. `state`: for each key that was touched since the parent, a JSON list, by scope and key:
+scope, key, position of the write (0: removed), expiry. `consumers`: JSON lists of a name and a position.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
-
-import orjson
 
 from backstory.backups.shelf import Placed
 from backstory.domain.branches import Lineage
@@ -21,7 +19,8 @@ from backstory.domain.events import StoredEvent
 from backstory.domain.packed_events import chained, unpack
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.reader import ArchiveReader, reading
-from backstory.infrastructure.folded_state import Stand
+from backstory.infrastructure.codec import decode_value, encode_value
+from backstory.infrastructure.sqlite.folded_state import Stand
 
 __all__ = [
     "ABOUT",
@@ -51,7 +50,7 @@ _PAGE: Final = 2000
 
 def stand_record(stand: Stand) -> bytes:
     """Return what became of a key as a record."""
-    return orjson.dumps(stand[: 3 if stand.expires_us is None else 4])
+    return encode_value(list(stand[: 3 if stand.expires_us is None else 4]))
 
 
 @contextmanager
@@ -78,7 +77,7 @@ def records_of(archive: ArchiveReader, *names: str) -> Iterator[tuple[str, bytes
 def about_of(archive: ArchiveReader, placed: Placed) -> Mapping[str, Any]:
     """Return what an archive says about itself; raises `BackupError` where a newer release wrote it."""
     for _, record in records_of(archive, ABOUT):
-        said: dict[str, Any] = orjson.loads(record)
+        said: dict[str, Any] = decode_value(record)
         if said["records"] > RECORDS:
             backup = placed.entry.backup
             raise BackupError(
@@ -100,7 +99,7 @@ def lineage_in(placed: Placed, encryption: Encryption | None) -> Lineage:
 def consumers_in(placed: Placed, encryption: Encryption | None, until: int) -> dict[str, int]:
     """Return how far consumers had come, no farther than a position."""
     with opened(placed, encryption) as archive:
-        found = (orjson.loads(record) for _, record in records_of(archive, CONSUMERS))
+        found = (decode_value(record) for _, record in records_of(archive, CONSUMERS))
         return {name: min(position, until) for name, position in found}
 
 
@@ -108,7 +107,7 @@ def stands_in(placed: Placed, encryption: Encryption | None) -> Iterator[Stand]:
     """Yield what became of each key that was touched since the parent."""
     with opened(placed, encryption) as archive:
         for _, record in records_of(archive, STATE):
-            yield Stand(*orjson.loads(record))
+            yield Stand(*decode_value(record))
 
 
 def log_pages(chain: Iterable[Placed], encryption: Encryption | None) -> Iterator[list[StoredEvent]]:

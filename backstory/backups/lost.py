@@ -31,14 +31,14 @@ def restore(
 ) -> RestoreReport:
     """Make a new store at `url` from a backup at `path`, a file or URL: for when the store itself is lost.
 
-    What the backup builds on is looked for beside it. The log comes back up to `as_of` (a position, an instant or an event
-    id; by default all of it), with its positions, ids and hashes; later backups beside it carry on where `as_of` is
-    later. A backup of some scopes gives a store of these values. `settings` are those of `open`, such as `namespace`. It
-    blocks: call it in a thread where an event loop must go on.
+    What the backup builds on is looked for beside it. The log comes back up to `as_of` (a position, an instant or an
+    event id; by default all of it), with its positions, ids and hashes; later backups beside it carry on where `as_of`
+    is later. A backup of some scopes gives a store of these values. `settings` are those of `open`, such as
+    `namespace`. It blocks: call it in a thread where an event loop must go on.
 
-    Raises `ConfigError` for a URL that is none, `NotFoundError`, `BackupError` where there is a store already, or a link
-    of the chain is missing, `InvalidPointError`, `IntegrityError` for damage, `EncryptionError` for a wrong or missing
-    key. Then there is no new store.
+    Raises `ConfigError` for a URL that is none, `NotFoundError`, `BackupError` where there is a store already, or a
+    link of the chain is missing, `InvalidPointError`, `IntegrityError` for damage, `EncryptionError` for a wrong or
+    missing key. Then there is no new store.
     """
     check_encryption(encryption)
     check_into(url)

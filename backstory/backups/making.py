@@ -11,43 +11,39 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-import orjson
-
 from backstory.backups.announcing import said, snapshot_of
 from backstory.backups.aside import Progress, aside, tell
-from backstory.backups.entries import Entry, entry_at, info_of
 from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE, stand_record
+from backstory.backups.entries import Entry, entry_at, info_of
+from backstory.backups.figures import Seen, state_hash
 from backstory.backups.shelf import Placed, Shelf
 from backstory.backups.target import Target
 from backstory.core import Core
-from backstory.domain.backup_manifests import Backup
+from backstory.domain.backup_manifests import Backup, BackupKind
 from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.errors import BackstoryError, BackupError
-from backstory.domain.events import StoredEvent, from_micros, to_micros
+from backstory.domain.events import StoredEvent, from_micros
 from backstory.domain.packed_events import pack
 from backstory.domain.ports import LogHead, LogQuery, Program
 from backstory.domain.scopes import Scope
-from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.writer import ArchiveWriter
 from backstory.infrastructure.clock import new_id
-from backstory.infrastructure.folded_state import FoldedState, Stand
-from backstory.infrastructure.programs import gather
+from backstory.infrastructure.codec import encode_value
+from backstory.infrastructure.sqlite.folded_state import FoldedState
 from backstory.schemas import registering
 
 __all__ = ["Wish", "create", "hash_at", "written_since"]
 
 _PAGE: Final = 2000
-#: So many keys are looked up at once.
-_TOGETHER: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
     """A backup as it was asked for, checked."""
 
-    kind: str
+    kind: BackupKind
     target: Target
     parent_id: str | None
     scopes: tuple[Scope, ...] | None
@@ -63,7 +59,7 @@ def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progr
     try:
         parent = yield from _parent(core, wish, shelf)
         head = yield from core.engine.head()
-        entry = yield from _written(core, wish, parent, backup_id, progress, head)
+        entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head)
     except (BackstoryError, OSError) as error:
         yield from said(core, backup_id, "Failed", what="create", error=str(error))
         raise
@@ -137,11 +133,11 @@ def written_since(
     wish = Wish("incremental", target, None, None, "zstd", 1, encryption, 0, placed.entry.product)
     row = (yield from core.engine.events_at([until]))[0]
     head = LogHead(row.position, row.recorded_us, row.hash)
-    return Placed((yield from _written(core, wish, placed, new_id().hex(), None, head)), target)
+    return Placed((yield from _written(core, wish, placed, new_id().hex(), progress=None, head=head)), target)
 
 
 def _written(
-    core: Core, wish: Wish, parent: Placed | None, backup_id: str, progress: Progress | None, head: LogHead
+    core: Core, wish: Wish, parent: Placed | None, backup_id: str, *, progress: Progress | None, head: LogHead
 ) -> Program[Entry]:
     lineage = lineage_within(core.lineage, head.position)
     since = parent.entry.backup.position if parent is not None else 0
@@ -155,7 +151,8 @@ def _written(
         for query in _queries((yield from everything(core)), wish.scopes, since, head.position):
             yield from _copied(core, query, job, progress, total)
         yield from tell(progress, total, total)
-        figures = yield from _figures(core, lineage, job.folded, parent, head, wish.scopes)
+        seen = Seen(core.engine, lineage, head, job.folded)
+        figures = yield from state_hash(seen, wish.scopes, None if parent is None else parent.entry)
         consumers = yield from core.engine.trackings("")
         info = info_of(
             kind=wish.kind,
@@ -221,80 +218,6 @@ def _schemas(core: Core) -> Program[dict[str, tuple[str, ...]]]:
     return found
 
 
-# What the state is, in a number
-
-
-def _figures(
-    core: Core,
-    lineage: Lineage,
-    folded: FoldedState,
-    parent: Placed | None,
-    head: LogHead,
-    scopes: tuple[Scope, ...] | None,
-) -> Program[StateHash]:
-    """Return the hash and size of the state at the head: the parent's, but for what was touched or expired since.
-
-    Of a selection whose parent holds more scopes it is counted anew.
-    """
-    if parent is None:
-        found = StateHash()
-        for stand in folded.stands():
-            if _present(stand, head.recorded_us):
-                found.add(stand.stream, stand.key, stand.position)
-        return found
-    before = parent.entry
-    if before.backup.scopes != scopes:
-        return (yield from _counted(core, lineage, scopes or (), head))
-    found = StateHash(before.state_hash, before.backup.entries)
-    since, since_us = before.backup.position, to_micros(before.recorded_at)
-    ended = yield from core.engine.expiring(core.lineage, since_us, head.recorded_us)
-    batch: list[Stand] = []
-    touched = 0
-    for stand in folded.stands():
-        touched += 1
-        batch.append(stand)
-        if len(batch) == _TOGETHER:
-            yield from _exchanged(core, lineage, found, batch, (since, since_us), head.recorded_us)
-            batch = []
-    yield from _exchanged(core, lineage, found, batch, (since, since_us), head.recorded_us)
-    others = set(ended)
-    if others and touched:
-        others -= {(stand.stream, stand.key) for stand in folded.stands()}
-    wanted = None if scopes is None else set(map(str, scopes))
-    gone = [Stand(stream, key, 0) for stream, key in sorted(others) if wanted is None or stream in wanted]
-    for start in range(0, len(gone), _TOGETHER):
-        yield from _exchanged(
-            core, lineage, found, gone[start : start + _TOGETHER], (since, since_us), head.recorded_us
-        )
-    return found
-
-
-def _counted(core: Core, lineage: Lineage, scopes: Iterable[Scope], head: LogHead) -> Program[StateHash]:
-    found = StateHash()
-    for scope in scopes:
-        for key, held in (yield from core.engine.listing(lineage, str(scope), head.position, "")):
-            if held.present(head.recorded_us):
-                found.add(str(scope), key, held.position)
-    return found
-
-
-def _exchanged(
-    core: Core, lineage: Lineage, found: StateHash, stands: Sequence[Stand], since: tuple[int, int], now_us: int
-) -> Program[None]:
-    """Put what some keys hold now in the place of what they held at the parent's position."""
-    position, since_us = since
-    heads = yield from gather([core.engine.key_head(lineage, stand.stream, stand.key, position) for stand in stands])
-    for stand, head in zip(stands, heads, strict=True):
-        if head.present(since_us):
-            found.remove(stand.stream, stand.key, head.position)
-        if _present(stand, now_us):
-            found.add(stand.stream, stand.key, stand.position)
-
-
-def _present(stand: Stand, instant_us: int) -> bool:
-    return stand.position > 0 and (stand.expires_us is None or stand.expires_us > instant_us)
-
-
 class _Job:
     """An archive that is being written, and what is folded for it; its methods block."""
 
@@ -321,7 +244,9 @@ class _Job:
             name=self._wish.target.path_of(self._name),
         )
         writer.begin(ABOUT)
-        writer.write(orjson.dumps({"records": RECORDS, "branch": branch, "lineage": self._lineage}))
+        writer.write(
+            encode_value({"records": RECORDS, "branch": branch, "lineage": [list(each) for each in self._lineage]})
+        )
         writer.begin(EVENTS if self._wish.scopes is None else SELECTED)
 
     def take(self, rows: Sequence[StoredEvent]) -> None:
@@ -338,7 +263,7 @@ class _Job:
         writer.write_all(map(stand_record, self.folded.stands()))
         if self._wish.scopes is None:
             writer.begin(CONSUMERS)
-            writer.write_all(orjson.dumps(each) for each in sorted(consumers.items()))
+            writer.write_all(encode_value(list(each)) for each in sorted(consumers.items()))
         writer.finish(info)
         place, self._place = self._place, None
         place.__exit__(None, None, None)

@@ -54,7 +54,7 @@ def make(
     codec_of(compression, level)
     chosen = None if scopes is None else _scopes(scopes)
     wish = Wish(
-        kind,
+        "full" if kind == "full" else "incremental",
         default_target(core) if target is None else target_of(target),
         parent.id if isinstance(parent, Backup) else parent,
         chosen,

@@ -117,8 +117,8 @@ def refuse_beyond(placed: Placed, as_of: object) -> BackupError:
     """Return the error for a point that no backup and no live log holds."""
     backup = placed.entry.backup
     return BackupError(
-        f"backup {backup.id} ends at position {backup.position}, recorded {placed.entry.recorded_at.isoformat()}; nothing that "
-        f"is here holds the log up to {as_of}",
+        f"backup {backup.id} ends at position {backup.position}, recorded {placed.entry.recorded_at.isoformat()}; "
+        f"nothing that is here holds the log up to {as_of}",
         backup_id=backup.id,
         path=backup.path,
         hint="Restore it without `as_of`, or a later backup.",

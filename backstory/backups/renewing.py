@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, NamedTuple
 
 from backstory.backups.contents import consumers_in, lineage_in, log_pages
 from backstory.backups.places import Place
@@ -25,18 +25,18 @@ from backstory.domain.selection import Selection
 from backstory.infrastructure.archives.atomic_file import PARTIAL_SUFFIX, sync_folder
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.configuration import Settings
-from backstory.infrastructure.folded_state import FoldedState
+from backstory.infrastructure.sqlite.adopting import adopt
+from backstory.infrastructure.sqlite.folded_state import FoldedState
+from backstory.opening import kind_of, sqlite_path
+from backstory.opening import open as open_store
 
 __all__ = ["check_into", "counted", "renewed", "sown"]
 
 Told = Callable[[int], None]
-_MAIN: Final = "main"
 
 
 def check_into(into: str) -> str:
     """Return the kind of a new store's URL; raises `ConfigError` for one that is none, or would not last."""
-    from backstory.opening import kind_of
-
     kind = kind_of(into)
     if kind == "memory":
         raise ConfigError(
@@ -58,8 +58,8 @@ def renewed(
 ) -> RestoreReport:
     """Make a new store that holds the whole log up to a point.
 
-    Raises `BackupError` where there is a store already, `IntegrityError` for backups that are not what was written; then
-    there is no new store.
+    Raises `BackupError` where there is a store already, `IntegrityError` for backups that are not what was written;
+    then there is no new store.
     """
     kind = check_into(into)
     watched = _Watched(chain, place, encryption)
@@ -71,12 +71,10 @@ def renewed(
         }
         log_id = chain[-1].entry.log_id
         if kind == "sqlite":
-            from backstory.infrastructure.sqlite.adopting import adopt
-            from backstory.opening import sqlite_path
-
             events = adopt(Path(sqlite_path(into)), log_id, watched.pages(), **arguments)
         else:
-            from backstory.infrastructure.postgres.adopting import adopt as adopt_into_postgres
+            # Its driver is an extra.
+            from backstory.infrastructure.postgres.adopting import adopt as adopt_into_postgres  # noqa: PLC0415
 
             events = adopt_into_postgres(into, log_id, watched.pages(), **arguments)
         return _report(chain, place, watched.entries(), events, into)
@@ -85,7 +83,7 @@ def renewed(
 
 
 def counted(
-    chain: Sequence[Placed], place: Place, into: str, encryption: Encryption | None, told: Told
+    chain: Sequence[Placed], place: Place, into: str, encryption: Encryption | None, *, told: Told
 ) -> RestoreReport:
     """Return what `renewed` would do, having read and checked all that it would read."""
     check_into(into)
@@ -149,16 +147,15 @@ def sown(
     Raises `BackupError` where there is something already.
     """
     kind = check_into(into)
+    said = _Said(target, selection, backup_id, position)
     if kind != "sqlite":
-        return _sown(into, target, selection, backup_id, position, settings)
-    from backstory.opening import sqlite_path
-
+        return _sown(into, said, settings)
     path = Path(sqlite_path(into)).absolute()
     if path.exists():
         raise BackupError(f"{path} exists already", path=str(path), hint="Choose another file, or remove it first.")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
-        report = _sown(f"sqlite:///{partial}", target, selection, backup_id, position, settings)
+        report = _sown(f"sqlite:///{partial}", said, settings)
         os.link(partial, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -170,19 +167,19 @@ def sown(
     return replace(report, into=into)
 
 
-def _sown(
-    into: str,
-    target: Mapping[At, Held],
-    selection: Selection,
-    backup_id: str,
-    position: int,
-    settings: Mapping[str, Any],
-) -> RestoreReport:
-    from backstory.opening import open as open_store
+class _Said(NamedTuple):
+    """Values, and where they are from."""
 
+    values: Mapping[At, Held]
+    selection: Selection
+    backup_id: str
+    position: int
+
+
+def _sown(into: str, said: _Said, settings: Mapping[str, Any]) -> RestoreReport:
     with open_store(into, **settings) as store:
         if store.position():
             raise BackupError(f"the store at {into} is not empty", hint="Choose another place for the new store.")
         core, runner = store._core, store._runner  # noqa: SLF001 - it is ours, and new
-        change = runner.run(planned(core, target, Wanted(selection)))
-        return replace(runner.run(restored(core, change, backup_id, position)), into=into)
+        change = runner.run(planned(core, said.values, Wanted(said.selection)))
+        return replace(runner.run(restored(core, change, said.backup_id, said.position)), into=into)

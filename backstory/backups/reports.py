@@ -51,8 +51,8 @@ class RestoreReport:
     """What a restore did, or would do.
 
     `position` is the point of the log whose state is there now. `restored` values were written, `removed` ones taken
-    away, `unchanged` ones were as they should be. `rollback_point` is the live store's head before: its state is to be
-    had back by `as_of` or `restore(..., as_of=rollback_point)`; 0 for a new store. `events` counts those that a new store
+    away, `unchanged` ones were as they should be. `rollback_point` is the live store's head before, which
+    `restore(..., as_of=rollback_point)` brings back; 0 for a new store. `events` counts those that a new store
     got. `diff` is what differs, or did, sorted by scope and key; a new store has nothing to differ from.
     """
 

@@ -138,10 +138,19 @@ def restored(core: Core, change: Change, backup_id: str, position: int) -> Progr
             listing = {key: head for key, head in view.listing(stream).items() if head.present(view.now_us)}
             for key in sorted({*listing, *(key for home, key in change.target if home == stream)}):
                 if change.about.fits(stream, key):
-                    drafts += _drafts(core, change, (stream, key), listing.get(key), backup_id, author, counts)
+                    drafts += _draft(
+                        core,
+                        change,
+                        (stream, key),
+                        listing.get(key),
+                        backup_id=backup_id,
+                        author=author,
+                        counts=counts,
+                    )
         said = {**counts, "position": position, "rollback_point": view.position}
         events = _telling(snapshot, change.about.selection, said, author)
-        done[:] = [RestoreReport(backup_id, position, diff=(), **counts, rollback_point=view.position)]
+        written, removed, unchanged = counts.values()
+        done[:] = [RestoreReport(backup_id, position, written, removed, unchanged, rollback_point=view.position)]
         return Decision([*drafts, *events], None)
 
     needs = Needs(targets=(snapshot.id,), streams=change.streams(), listings=change.streams())
@@ -153,14 +162,8 @@ def restored(core: Core, change: Change, backup_id: str, position: int) -> Progr
     return done[0]
 
 
-def _drafts(
-    core: Core,
-    change: Change,
-    at: At,
-    head: KeyHead | None,
-    backup_id: str,
-    author: Author,
-    counts: dict[str, int],
+def _draft(
+    core: Core, change: Change, at: At, head: KeyHead | None, *, backup_id: str, author: Author, counts: dict[str, int]
 ) -> list[Draft]:
     live = change.live.get(at)
     if head is None:

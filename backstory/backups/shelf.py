@@ -1,4 +1,4 @@
-"""The shelf: the backups that there are, in one target or several, found by id or path, with all that each builds on."""
+"""The shelf: the backups that there are, in one target or several, by id or path, and what each builds on."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Shelf:
                 )
 
     def chain_of(self, placed: Placed) -> list[Placed]:
-        """Return what a backup builds on, the full one first, itself last; raises `BackupError` where a link is missing."""
+        """Return what a backup builds on, the full one first, itself last; raises `BackupError` for a missing link."""
         chain = [placed]
         while (parent_id := chain[-1].entry.backup.parent_id) is not None:
             child = chain[-1].entry

@@ -15,7 +15,7 @@ from backstory.domain.selection import Selection
 from backstory.domain.sequencer import STATE_SET
 from backstory.infrastructure import codec
 from backstory.infrastructure.archives.encryption import Encryption
-from backstory.infrastructure.folded_state import FoldedState, Stand
+from backstory.infrastructure.sqlite.folded_state import FoldedState, Stand
 
 __all__ = ["Held", "held_by", "state_of"]
 
@@ -23,7 +23,7 @@ At = tuple[str, str]
 
 
 class Held(NamedTuple):
-    """A value as it was stored: its JSON, when it expires, the schema that it carries, and the position of its write."""
+    """A value as it was stored: its JSON, when it expires, the schema it carries, and the position of its write."""
 
     value: bytes
     expires_us: int | None
@@ -42,8 +42,8 @@ def state_of(
 ) -> dict[At, Held]:
     """Return the values that were present at a point, by scope and key.
 
-    Each backup's own fold is taken as far as it lies before the point; only the events of the one that the point lies in
-    are folded, and of the others only those looked at that wrote what is still there.
+    Each backup's own fold is taken as far as it lies before the point; only the events of the one that the point lies
+    in are folded, and of the others only those looked at that wrote what is still there.
     """
     scopes = chain[-1].entry.backup.scopes
     wanted = None if scopes is None else set(map(str, scopes))
@@ -94,7 +94,7 @@ def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryp
     if len(found) != len(stands):
         lost = next(at for at in stands if at not in found)
         raise IntegrityError(
-            f"the backup says that {lost[1]} of {lost[0]} was written at position {stands[lost].position}, and has no such event",
+            f"{lost[1]} of {lost[0]} was written at position {stands[lost].position}, and no such event is there",
             position=stands[lost].position,
         )
     return found

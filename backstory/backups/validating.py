@@ -1,4 +1,4 @@
-"""Validating: whether a backup could be restored, found out by all but doing it to the live store. These functions block."""
+"""Validating: whether a backup could be restored, found out by doing it elsewhere. These functions block."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.verifying import verify_archive
 from backstory.infrastructure.configuration import Settings
+from backstory.opening import open as open_store
 
 __all__ = ["validated"]
 
@@ -96,8 +97,6 @@ def _restored_for_trial(
     chain: Sequence[Placed], place: Place, encryption: Encryption | None, told: Told
 ) -> tuple[int, int]:
     """Restore into a store of its own, verify that, and hold its state against what was backed up."""
-    from backstory.opening import open as open_store
-
     with tempfile.TemporaryDirectory(prefix="backstory-trial-") as folder:
         url = f"sqlite:///{Path(folder) / 'trial.db'}"
         report = renewed(chain, place, url, encryption, settings=Settings(durability="relaxed"), told=told)

@@ -1,4 +1,4 @@
-"""Folded state: where the last write of each key stands, folded from events; more of it than memory should hold is on disk.
+"""Folded state: where the last write of each key stands; more of it than memory should hold is on disk.
 
 What is folded is one branch's view. Whether a value is expired is up to whoever reads it.
 """
@@ -20,7 +20,8 @@ __all__ = ["FoldedState", "Stand"]
 #: So many keys take some 20 MB.
 _MOST: Final = 100_000
 _CREATE: Final = """
-CREATE TABLE stands (stream TEXT, key TEXT, position INTEGER, expires_us INTEGER, PRIMARY KEY (stream, key)) WITHOUT ROWID
+CREATE TABLE stands (stream TEXT, key TEXT, position INTEGER, expires_us INTEGER, PRIMARY KEY (stream, key))
+WITHOUT ROWID
 """
 
 
