@@ -102,10 +102,16 @@ class AsyncScheduler(Generic[T]):
         async with self._busy:
             for each in await self._runner.run(schedules(self._core, self._book)):
                 due = each.next_due
-                if due is not None and due <= self._now() and not self._closing:
+                if due is None or due > self._now() or self._closing:
+                    continue
+                try:
                     claimed = await self._runner.run(claim(self._core, self._book, each.name, self._now()))
-                    if claimed is not None:
-                        found.append(await self._run(*claimed))
+                except BackstoryError:
+                    if not found:
+                        raise
+                    break  # what has run is told all the same; what is due stays due
+                if claimed is not None:
+                    found.append(await self._run(*claimed))
         return found
 
     async def _look(self) -> float | None:

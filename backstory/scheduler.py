@@ -86,10 +86,16 @@ class Scheduler(Generic[T]):
         with self._busy:
             for each in self._runner.run(schedules(self._core, self._book)):
                 due = each.next_due
-                if due is not None and due <= self._now() and not self._closing:
+                if due is None or due > self._now() or self._closing:
+                    continue
+                try:
                     claimed = self._runner.run(claim(self._core, self._book, each.name, self._now()))
-                    if claimed is not None:
-                        found.append(self._run(*claimed))
+                except BackstoryError:
+                    if not found:
+                        raise
+                    break  # what has run is told all the same; what is due stays due
+                if claimed is not None:
+                    found.append(self._run(*claimed))
         return found
 
     def _look(self) -> float | None:
