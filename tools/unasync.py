@@ -25,6 +25,7 @@ PAIRS: Final = (
     ("backstory/async_scheduler.py", "backstory/scheduler.py"),
     ("backstory/schemas/async_face.py", "backstory/schemas/face.py"),
     ("backstory/migrations/async_face.py", "backstory/migrations/face.py"),
+    ("backstory/backups/async_schedules.py", "backstory/backups/schedules.py"),
     ("backstory/backups/async_face.py", "backstory/backups/face.py"),
 )
 NAMES: Final = (
@@ -42,6 +43,7 @@ NAMES: Final = (
     "Schemas",
     "Migrations",
     "MigrationPlan",
+    "BackupSchedules",
     "Backups",
 )
 WORDS: Final = (
@@ -81,6 +83,7 @@ WORDS: Final = (
     (r"from backstory\.schemas\.async_face import", "from backstory.schemas.face import"),
     (r"from backstory\.migrations\.async_face import", "from backstory.migrations.face import"),
     (r"from backstory\.backups\.async_face import", "from backstory.backups.face import"),
+    (r"from backstory\.backups\.async_schedules import", "from backstory.backups.schedules import"),
     (r"from backstory\.importing import", "from backstory.importing_sync import"),
 )
 
@@ -94,7 +97,7 @@ def unasync(text: str, source: str) -> str:
     text = text.replace("The asyncio face:", "The blocking face:", 1)
     text = text.replace("; use it from one event loop.", "; any number of threads may use it.", 1)
     return re.sub(
-        r"`(?:store|state|background|face|replay_face|stepping|scheduler)\.py` is made from this file.*?\n",
+        r"`(?:store|state|background|face|replay_face|stepping|scheduler|schedules)\.py` is made from this file.*?\n",
         f"Made from `{Path(source).name}` by `tools/unasync.py`: change that one.\n",
         text,
         count=1,
