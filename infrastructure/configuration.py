@@ -16,7 +16,7 @@ from backstory.domain.errors import ConfigError
 
 PREFIX: Final = "BACKSTORY_"
 #: Variables that other parts read.
-OTHERS: Final = frozenset({"STORE", "ACTOR", "TEST_POSTGRES"})
+OTHERS: Final = frozenset({"STORE", "ACTOR", "TEST_POSTGRES", "BACKUP_PASSPHRASE", "BACKUP_NEW_PASSPHRASE"})
 #: What a configuration holds beside settings: two for the command line, and a table for `backstory.hooks.loading`.
 _NO_SETTINGS: Final = frozenset({"store", "actor", "hooks"})
 

@@ -33,11 +33,12 @@ background have run.
 | exit code | meaning |
 | --- | --- |
 | 0 | done |
-| 1 | the answer is no: an absent key, an unknown name, a write that a hook refuses, a failing import or migration |
+| 1 | the answer is no: an absent key, an unknown name, a write that a hook refuses, a failing import or migration, \
+a backup that is not valid |
 | 2 | usage: also an invalid scope, key, value, point, schema or setting, and a file that cannot be read or written |
 | 3 | conflict: not at the expected version, or the name is taken |
 | 4 | denied, or the store may only be read |
-| 5 | damaged store: it holds what was not written, or a format that this release cannot read |
+| 5 | damaged store or backup: it holds what was not written, or a format that this release cannot read |
 | 6 | store unavailable: absent, locked, full, or out of reach |
 | 70 | a fault of the program itself |
 | 130, 141, 143 | interrupted, the reader of a pipe went away, terminated |

@@ -22,6 +22,12 @@ _HERE = re.compile(r"\$ [^\n]*<<'(\w+)'\n.*?^\1$", re.MULTILINE | re.DOTALL)
 _VARYING = [
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "<id>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
+    # An archive's folder, time and id; its size, which hangs on how well those compress.
+    (re.compile(r"[^\s\"]*/\d{8}T\d{12}Z-(full|incremental)-[0-9a-f]{32}\.bsa"), r"<\1 archive>"),
+    (re.compile(r'[^\s"]*/(?=[^\s"/]+\.bsa\b)'), "<folder>/"),
+    (re.compile(r'(?<!"code":")\b[0-9a-f]{32}\b'), "<backup>"),
+    (re.compile(r'("(?:size|raw|freed)_bytes":)\d+'), r"\1<number>"),
+    (re.compile(r"\b[\d.]+ (?:B|[KMG]iB)\b"), "<size>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d\s+\d\d:\d\d:\d\d\s+UTC"), "<time>"),
     (re.compile(r"^\d{4}-\d\d-\d\d$", re.MULTILINE), "<day>"),
