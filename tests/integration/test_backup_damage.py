@@ -1,0 +1,69 @@
+"""Backups that are not what was written: whatever was done to them is told, and none of it is ever used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from backstory import Encryption
+from tests.support.damaged_backups import flipped, rewritten, victim
+
+if TYPE_CHECKING:
+    from backstory import Backup
+
+KEY: Final = bytes(range(32))
+SEALS = pytest.mark.parametrize("encryption", [None, Encryption(key=KEY)], ids=["plain", "encrypted"])
+
+
+def bytes_of(backup: Backup) -> bytes:
+    return Path(backup.path).read_bytes()
+
+
+@SEALS
+def test_a_flipped_byte_at_any_offset_is_told_and_never_used(encryption: Encryption | None, tmp_path: Path) -> None:
+    with victim(tmp_path, encryption=encryption) as found:
+        [backup] = found.chain
+        stored = bytes_of(backup)
+        for at in range(len(stored)):
+            rewritten(backup, flipped(stored, at))
+            found.assert_refused(at)
+        rewritten(backup, stored)
+
+
+@pytest.mark.long
+@SEALS
+@pytest.mark.parametrize("mask", [0x80, 0xFF])
+def test_a_byte_that_is_any_other_is_told_and_never_used(
+    encryption: Encryption | None, mask: int, tmp_path: Path
+) -> None:
+    with victim(tmp_path, encryption=encryption, increments=1) as found:
+        for backup in found.chain:
+            stored = bytes_of(backup)
+            for at in range(len(stored)):
+                rewritten(backup, flipped(stored, at, mask))
+                found.assert_refused((backup.kind, at))
+            rewritten(backup, stored)
+
+
+@SEALS
+def test_an_archive_cut_at_any_length_is_told_and_never_used(encryption: Encryption | None, tmp_path: Path) -> None:
+    with victim(tmp_path, encryption=encryption) as found:
+        [backup] = found.chain
+        stored = bytes_of(backup)
+        for length in [*range(0, len(stored), 5), *range(len(stored) - 80, len(stored))]:
+            rewritten(backup, stored[:length])
+            found.assert_refused(length)
+        rewritten(backup, stored)
+
+
+@SEALS
+def test_a_damaged_link_is_told_by_what_builds_on_it(encryption: Encryption | None, tmp_path: Path) -> None:
+    with victim(tmp_path, encryption=encryption, increments=2) as found:
+        for backup in found.chain:
+            stored = bytes_of(backup)
+            for at in range(0, len(stored), 29):
+                rewritten(backup, flipped(stored, at))
+                found.assert_refused((backup.kind, at))
+            rewritten(backup, stored)
