@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from backstory.committing import append
 from backstory.context import author_of
 from backstory.core import Core
 from backstory.domain.commits import Commit
+from backstory.domain.errors import BackstoryError, StoreUnavailableError
 from backstory.domain.ports import LogQuery, Program
 from backstory.infrastructure.aggregates.snapshot import Snapshot, stream_of_snapshot
 
-__all__ = ["said", "snapshot_of"]
+__all__ = ["failed", "said", "snapshot_of"]
 
 _PAGE: Final = 1000
 
@@ -37,3 +39,14 @@ def said(
         snapshot.say(event, **facts)
     drafts = snapshot.drafts(author_of({}, core.actor))
     yield from append(Commit(core.branch.id, drafts))
+
+
+def failed(core: Core, backup_id: str, what: str, error: Exception) -> Program[None]:
+    """Put into the log that something failed, if it can be told: the error at hand says more than one about telling.
+
+    What nobody knows the outcome of is not called failed.
+    """
+    if core.engine.read_only or (isinstance(error, StoreUnavailableError) and error.outcome == "unknown"):
+        return
+    with suppress(BackstoryError):
+        yield from said(core, backup_id, "Failed", what=what, error=str(error))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
-from backstory.backups.announcing import said
+from backstory.backups.announcing import failed, said
 from backstory.backups.aside import Progress, aside, aside_telling
 from backstory.backups.finding import find
 from backstory.backups.making import hash_at, written_since
@@ -101,8 +101,8 @@ def restore(
             ask = Asked(selection, encryption, into, core.settings, dry_run)
             report = yield from _new(core, found, placed, point, ask, progress=progress)
     except (BackstoryError, OSError) as error:
-        if not dry_run and not core.engine.read_only:
-            yield from said(core, backup_id, "Failed", what="restore", error=str(error))
+        if not dry_run:
+            yield from failed(core, backup_id, "restore", error)
         raise
     if not dry_run:
         yield from fired(core, "after_backup_restore", {**told, "restored": report.restored, "removed": report.removed})
@@ -137,7 +137,9 @@ def _live(core: Core, found: Shelf, placed: Placed, point: object, ask: Asked) -
     else:
         part, place = yield from aside(lambda: place_in(chain, point, ask.encryption))
         position = place.position
-        target = yield from aside(lambda: state_of(part, place, ask.selection, ask.encryption))
+        target = yield from aside(
+            lambda: state_of(part, place, ask.selection, placed.entry.backup.scopes, encryption=ask.encryption)
+        )
     scopes = placed.entry.backup.scopes
     wanted = Wanted(ask.selection, None if scopes is None else frozenset(map(str, scopes)))
     change = yield from planned(core, target, wanted)
@@ -215,14 +217,14 @@ def into_new(
 ) -> RestoreReport:
     """Make a new store of what a chain holds up to a point: the log itself, or the selected values. It blocks."""
     part, place = place_in(chain, point, encryption)
-    backup_id = chain[-1].entry.backup.id
-    if selection == Selection() and part[-1].entry.backup.scopes is None:
+    backup_id, scopes = chain[-1].entry.backup.id, chain[-1].entry.backup.scopes
+    if selection == Selection() and scopes is None:
         if dry_run:
             report = counted(part, place, into, encryption, told=told)
         else:
             report = renewed(part, place, into, encryption, settings=settings, told=told)
         return replace(report, backup_id=backup_id)
-    values = state_of(part, place, selection, encryption)
+    values = state_of(part, place, selection, scopes, encryption=encryption)
     if dry_run:
         return RestoreReport(backup_id, place.position, len(values), into=into, dry_run=True)
     made = {"namespace": settings.namespace, "durability": settings.durability}

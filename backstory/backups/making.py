@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-from backstory.backups.announcing import said, snapshot_of
+from backstory.backups.announcing import failed, said, snapshot_of
 from backstory.backups.aside import Progress, aside, tell
 from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE, stand_record
 from backstory.backups.entries import Entry, entry_at, info_of
@@ -61,7 +61,7 @@ def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progr
         head = yield from core.engine.head()
         entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head)
     except (BackstoryError, OSError) as error:
-        yield from said(core, backup_id, "Failed", what="create", error=str(error))
+        yield from failed(core, backup_id, "create", error)
         raise
     snapshot = yield from snapshot_of(core, backup_id)
     snapshot.say("Made", backup=_facts(entry.backup))
