@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from backstory import Backup, Encryption, StateStore
+    from backstory.projections.points import Point
 
 REFUSALS: Final = (BackupError, IntegrityError, EncryptionError)
 #: What a store holds that a backup is restored into, and must still hold when that was refused.
@@ -34,9 +35,9 @@ def fill(store: StateStore) -> None:
     store.delete(HOME, "gone")
 
 
-def contents(store: StateStore) -> dict[str, dict[str, Any]]:
-    """Return all that a store holds, by scope."""
-    return {str(scope): store.items(scope) for scope in store.scopes()}
+def contents(store: StateStore, as_of: Point | None = None) -> dict[str, dict[str, Any]]:
+    """Return all that a store holds, or held, by scope."""
+    return {str(scope): items for scope, items in store.snapshot(as_of=as_of).items()}
 
 
 def told(store: StateStore) -> list[str]:
