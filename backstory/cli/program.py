@@ -10,7 +10,7 @@ import typer
 from typer.main import get_command
 
 from backstory.cli import (
-    backups,
+    backup_schedules,
     branches,
     care,
     causes,
@@ -22,6 +22,7 @@ from backstory.cli import (
     past,
     schedules,
     schemas,
+    serving,
     state,
     tours,
     what_if,
@@ -44,14 +45,14 @@ app: Final = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     invoke_without_command=True,
 )
-for part in (state, past, logs, causes, inspections, what_if, imports, branches, care, tours):
+for part in (state, past, logs, causes, inspections, what_if, imports, branches, care, serving, tours):
     app.add_typer(part.app)
 app.add_typer(branches.branches, name="branches")
 app.add_typer(hooks.hooks, name="hooks")
 app.add_typer(schedules.app, name="replay")
 app.add_typer(schemas.schemas, name="schema")
 app.add_typer(migrations.migrations, name="migrate")
-app.add_typer(backups.backups, name="backup")
+app.add_typer(backup_schedules.app, name="backup")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callback

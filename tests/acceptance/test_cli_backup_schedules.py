@@ -1,0 +1,172 @@
+"""Schedules of backups on the command line: made, listed, taken away, run when due, and served."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import Lines
+
+PAST = "2020-01-01T00:00:00Z"
+LATER = "0 0 1 1 *"
+
+
+@pytest.fixture
+def stored(cli: Any) -> Any:
+    cli.ok("set", "session:a", "k", '"short"')
+    return cli
+
+
+def test_a_schedule_is_made_and_listed_with_what_it_asks_for(stored: Any, folder: Path) -> None:
+    words = "--incremental --full-every 7 --target kept --scope session:a --max-age 30d --keep-daily 7 --importance 2"
+    keys = "--key-file the.key --algorithm ChaCha20-Poly1305 --compression gzip --level 3"
+    line = ("backup", "schedule", "nightly", "--cron", "0 3 * * *", *words.split(), *keys.split())
+    made = stored.json(*line).value
+
+    assert ("nightly", {"kind": "cron", "text": "0 3 * * *"}, 0) == (made["schedule"], made["when"], made["runs"])
+    assert {
+        "kind": "incremental",
+        "full_every": 7,
+        "target": str(folder / "kept"),
+        "scopes": ["session:a"],
+        "compression": "gzip",
+        "level": 3,
+        "encryption_from": {"key_file": str(folder / "the.key"), "algorithm": "ChaCha20-Poly1305"},
+        "policy": {"max_age": 2592000.0, "keep_daily": 7},
+        "importance": 2,
+    } == made["arguments"]
+    assert [made] == stored.json("backup", "schedules").value
+    assert stored.ok(*line).out.startswith("scheduled nightly: cron 0 3 * * *, next at ")
+    (listed,) = stored.ok("backup", "schedules").lines
+    assert listed.startswith("nightly  cron 0 3 * * *, next at ")
+    assert {"unscheduled": "nightly"} == stored.json("backup", "unschedule", "nightly").value
+    assert [] == stored.json("backup", "schedules").value
+    answer = stored.json("backup", "unschedule", "nightly")
+    assert (1, "NotFoundError") == (answer.code, answer.problem["error"])
+
+
+def test_what_is_due_is_made_once_and_pruned_after(stored: Any) -> None:
+    stored.ok("backup", "schedule", "later", "--cron", LATER)
+    stored.ok("backup", "create")
+    stored.ok("backup", "schedule", "now", "--at", PAST, "--max-count", "0")
+    (made,) = stored.json("backup", "due").values
+    assert ("now", None, 1) == (made["schedule"], made["error"], len(made["pruned"]))
+    assert [made["backup"]] == stored.json("backup", "list").value
+    assert "nothing is due" == stored.ok("backup", "due").lines[0]
+    assert [] == stored.json("backup", "due").lines
+    stored.ok("backup", "schedule", "now", "--at", PAST)
+    (line,) = stored.ok("backup", "due").lines
+    assert line.startswith("now: full backup ")
+
+
+def test_a_run_that_fails_is_told_ends_it_with_1_and_stops_no_other(stored: Any, folder: Path) -> None:
+    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-file", "lost.key")
+    stored.ok("backup", "schedule", "b-good", "--at", PAST)
+
+    answer = stored("backup", "due")
+
+    assert (1, "") == (answer.code, answer.error)
+    bad, good = answer.lines
+    assert bad.startswith(f"a-bad: failed: cannot read the key file {folder / 'lost.key'}")
+    assert good.startswith("b-good: full backup ")
+    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-file", "lost.key")
+    answer = stored("--json", "backup", "due")
+    assert (1, None) == (answer.code, answer.value["backup"])
+    assert "lost.key" in answer.value["error"]
+
+
+def test_other_commands_make_no_backup_that_is_due(stored: Any) -> None:
+    stored.ok("backup", "schedule", "now", "--at", PAST)
+    stored.ok("set", "session:a", "k", "1")
+    stored.ok("replay", "due")
+    assert [] == stored.json("log", "--type", "backup.started").lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "schedule n",
+        "schedule n --once 1s --every 1s",
+        "schedule n --cron tomorrow",
+        "schedule n --once 1s --full-every 7",
+        "schedule n --once 1s --algorithm AES-256-GCM",
+        "schedule n --once 1s --key-file a --algorithm ROT13",
+        "schedule n --once 1s --key-file a --key-command b",
+        "schedule n --once 1s --passphrase secret",
+        "schedule n --once 1s --keep-daily 7",
+        "schedule n --once 1s --max-bytes much",
+        "schedule n --once 1s --compression none --level 99 --compression lunch",
+        "schedule n --once 1s --scope nothing:a:b",
+        "unschedule",
+    ],
+)
+def test_what_makes_no_sense_is_misuse_and_writes_nothing(stored: Any, line: str) -> None:
+    before = stored.ok("export").out
+    answer = stored.json("backup", *line.split())
+    assert 2 == answer.code, answer
+    assert {"error", "message", "hint"} <= answer.problem.keys()
+    assert before == stored.ok("export").out
+
+
+# serve
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_runs_what_comes_due_also_what_is_scheduled_later_and_ends_with_0(process: Any, number: int) -> None:
+    process("set", "session:a", "k", "1")
+    process("backup", "schedule", "missed", "--at", PAST)
+    process("replay", "schedule", "again", "--at", PAST, "--mode", "simulate")
+    server = process.start("--json", "serve")
+    lines = Lines(server)
+    missed, again = (json.loads(lines.next() or "") for _ in range(2))
+    assert ("missed", "full", None) == (missed["schedule"], missed["backup"]["kind"], missed["error"])
+    assert ("again", None) == (again["schedule"], again["error"])
+
+    # Nothing is due now, so that what is scheduled here wakes it.
+    process("backup", "schedule", "new", "--at", PAST, "--incremental")
+    new = json.loads(lines.next() or "")
+    assert ("new", "incremental") == (new["schedule"], new["backup"]["kind"])
+
+    server.send_signal(number)
+    assert 0 == server.wait(60)
+    assert 2 == len(json.loads(process("--json", "backup", "list").raw))
+
+
+def test_serve_says_when_it_begins_and_a_line_for_each_run(process: Any) -> None:
+    process("set", "session:a", "k", "1")
+    process("backup", "schedule", "a", "--at", PAST)
+    process("backup", "schedule", "b", "--at", PAST, "--key-file", "lost.key")
+    server = process.start("serve")
+    lines = Lines(server)
+    assert (lines.next() or "").startswith("a: full backup ")
+    assert (lines.next() or "").startswith("b: failed: ")
+    server.send_signal(signal.SIGTERM)
+    _, error = server.communicate(timeout=60)
+    assert 0 == server.returncode
+    assert error.decode().splitlines()[0].endswith(": 2 schedules of backups, 0 of replays")
+
+
+def test_of_two_that_serve_one_store_one_runs_each(process: Any) -> None:
+    process("set", "session:a", "k", "1")
+    servers = [process.start("serve", stderr=subprocess.STDOUT) for _ in range(2)]
+    for server in servers:
+        assert "serving since" in (Lines(server).next() or "")
+    follower = Lines(process.start("--json", "tail", "--follow", "--since", "0", "--type", "backup.completed"))
+    process("backup", "schedule", "often", "--every", "1s", "--max-runs", "2")
+    assert ["often", "often"] == [json.loads(follower.next() or "")["data"]["schedule"] for _ in range(2)]
+    for server in servers:
+        server.send_signal(signal.SIGTERM)
+    said = [line for server in servers for line in server.communicate(timeout=60)[0].splitlines()]
+    assert [0, 0] == [server.returncode for server in servers]
+    assert 2 == len(said)
+
+
+def test_serve_without_a_store_ends_at_once(cli: Any, folder: Path) -> None:
+    answer = cli.json("serve")
+    assert (6, "StoreUnavailableError") == (answer.code, answer.problem["error"])
+    assert not list(folder.iterdir())
