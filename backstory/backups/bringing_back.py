@@ -24,7 +24,7 @@ from backstory.backups.targets import target_of
 from backstory.backups.validating import validated
 from backstory.core import Core
 from backstory.domain.errors import BackstoryError, BackupError
-from backstory.domain.ports import Program
+from backstory.domain.ports import Clock, Program
 from backstory.domain.scopes import Scope
 from backstory.domain.selection import Selection, selection_of
 from backstory.firing import fired
@@ -42,6 +42,7 @@ class Asked(NamedTuple):
     encryption: Encryption | None
     into: str
     settings: Settings
+    clock: Clock
     dry_run: bool
 
 
@@ -95,10 +96,10 @@ def restore(
         yield from fired(core, "before_backup_restore", told)
     try:
         if into is None:
-            ask = Asked(selection, encryption, "", core.settings, dry_run)
+            ask = Asked(selection, encryption, "", core.settings, core.clock, dry_run)
             report = yield from _live(core, found, placed, point, ask)
         else:
-            ask = Asked(selection, encryption, into, core.settings, dry_run)
+            ask = Asked(selection, encryption, into, core.settings, core.clock, dry_run)
             report = yield from _new(core, found, placed, point, ask, progress=progress)
     except (BackstoryError, OSError) as error:
         if not dry_run:
@@ -197,6 +198,7 @@ def _from_chain(
             selection=ask.selection,
             encryption=ask.encryption,
             settings=ask.settings,
+            clock=ask.clock,
             told=told,
             dry_run=ask.dry_run,
         )
@@ -212,6 +214,7 @@ def into_new(
     selection: Selection,
     encryption: Encryption | None,
     settings: Settings,
+    clock: Clock | None = None,
     told: Told,
     dry_run: bool = False,
 ) -> RestoreReport:
@@ -227,5 +230,5 @@ def into_new(
     values = state_of(part, place, selection, scopes, encryption=encryption)
     if dry_run:
         return RestoreReport(backup_id, place.position, len(values), into=into, dry_run=True)
-    made = {"namespace": settings.namespace, "durability": settings.durability}
+    made = {"namespace": settings.namespace, "durability": settings.durability, "clock": clock}
     return sown(into, values, selection, backup_id=backup_id, position=place.position, settings=made)

@@ -118,7 +118,9 @@ def _problem(core: Core, wish: Wish, parent: Placed) -> Program[str | None]:
 
 
 def hash_at(core: Core, position: int) -> Program[bytes | None]:
-    """Return the hash of the event at a position, None where there is none."""
+    """Return the log's hash at a position, None where it does not reach so far."""
+    if position == 0:
+        return genesis(core.engine.log_id)
     rows = yield from core.engine.events_at([position])
     return rows[0].hash if rows else None
 

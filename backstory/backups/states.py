@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from backstory.backups.contents import lineage_in, own_pages, stands_in
@@ -11,6 +11,7 @@ from backstory.backups.shelf import Placed
 from backstory.domain.branches import Lineage
 from backstory.domain.errors import IntegrityError
 from backstory.domain.events import StoredEvent
+from backstory.domain.scopes import Scope
 from backstory.domain.selection import Selection
 from backstory.domain.sequencer import STATE_SET
 from backstory.infrastructure import codec
@@ -38,14 +39,18 @@ def held_by(row: StoredEvent) -> Held:
 
 
 def state_of(
-    chain: Sequence[Placed], place: Place, selection: Selection, encryption: Encryption | None
+    chain: Sequence[Placed],
+    place: Place,
+    selection: Selection,
+    scopes: Collection[Scope] | None,
+    *,
+    encryption: Encryption | None,
 ) -> dict[At, Held]:
-    """Return the values that were present at a point, by scope and key.
+    """Return the values that were present at a point, by scope and key, of a selection of some scopes or of all.
 
     Each backup's own fold is taken as far as it lies before the point; only the events of the one that the point lies
     in are folded, and of the others only those looked at that wrote what is still there.
     """
-    scopes = chain[-1].entry.backup.scopes
     wanted = None if scopes is None else set(map(str, scopes))
     stands: dict[At, Stand] = {}
     for placed in chain:

@@ -81,7 +81,11 @@ def _tried(
 ) -> tuple[int | None, int]:
     """Return how many events and values came back; raises what is wrong."""
     part, place = place_in(chain, None, encryption)
-    _check_state(chain[-1], _hash_of(state_of(part, place, _EVERYTHING, encryption)), "the state in the backup")
+    _check_state(
+        chain[-1],
+        _hash_of(state_of(part, place, _EVERYTHING, chain[-1].entry.backup.scopes, encryption=encryption)),
+        "the state in the backup",
+    )
     if chain[-1].entry.backup.scopes is not None:
         return None, chain[-1].entry.backup.entries
     if not trial_restore:

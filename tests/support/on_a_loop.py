@@ -40,7 +40,7 @@ class OnALoop:
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.inner, name)
         if not callable(found):
-            return OnALoop(found, self.loop) if name in {"hooks", "schemas", "migrations"} else found
+            return OnALoop(found, self.loop) if name in {"hooks", "schemas", "migrations", "backups"} else found
 
         def call(*args: Any, **kwargs: Any) -> Any:
             return self._wait(self._called(found, args, kwargs))
