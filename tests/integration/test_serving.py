@@ -88,3 +88,22 @@ def test_a_fault_of_the_program_is_told_as_one(session: Session, monkeypatch: py
     failing(monkeypatch, RuntimeError("oh"))
     with pytest.raises(FaultError):
         served(session, until=b"n: ")
+
+
+def test_a_backup_under_way_is_finished_and_told_when_it_is_stopped(
+    session: Session, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server, (told, ended) = serving.Server(session), os.pipe()
+    real = BackupSchedules.run_due
+
+    def run_due(self: BackupSchedules, **given: Any) -> Any:
+        server._stopping.set()  # as `stop` does first, while this goes on
+        return real(self, **given)
+
+    monkeypatch.setattr(BackupSchedules, "run_due", run_due)
+    server.start(ended)
+    os.read(told, 1)
+    server.stop()
+    os.close(told)
+    os.close(ended)
+    assert capfd.readouterr().out.startswith("n: full backup ")
