@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from backstory.domain.errors import IntegrityError
@@ -20,7 +20,9 @@ __all__ = ["chained", "pack", "unpack"]
 
 _HEADER: Final = struct.Struct(">QIQqqBI8I")
 _ABSENT: Final = 0xFFFFFFFF
-_ID_BYTES: Final = 16
+_START: Final = _HEADER.size
+_STREAM: Final = _START + 16
+_unpack = _HEADER.unpack_from
 _sha256 = hashlib.sha256
 
 
@@ -82,45 +84,53 @@ def pack(event: StoredEvent) -> bytes:
 def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
     """Return the event of a record, with this hash; raises `IntegrityError` for what is no record."""
     try:
-        position, branch, version, recorded_us, expires_us, form, cipher_key, *lengths = _HEADER.unpack_from(record)
-        at = _HEADER.size
-        event_id = record[at : at + _ID_BYTES]
-        at += _ID_BYTES
-        parts: list[bytes | None] = []
-        for length in lengths:
-            if length == _ABSENT:
-                parts.append(None)
-            else:
-                parts.append(record[at : at + length])
-                at += length
-        stream, kind, key, correlation, causes, actor, extra, data = parts
-        if at != len(record) or stream is None or kind is None or data is None:
+        position, branch, version, recorded_us, expires_us, form, cipher_key, *lengths = _unpack(record)
+        first, second, third, correlated, caused, acted, more, said = lengths
+        key = correlation = causes = actor = extra = None
+        event_id = record[_START:_STREAM]
+        at = _STREAM + first
+        stream = record[_STREAM:at].decode()
+        kind = record[at : (at := at + second)].decode()
+        if third != _ABSENT:
+            key = record[at : (at := at + third)].decode()
+        if correlated != _ABSENT:
+            correlation = record[at : (at := at + correlated)]
+        if caused != _ABSENT:
+            causes = record[at : (at := at + caused)]
+        if acted != _ABSENT:
+            actor = record[at : (at := at + acted)]
+        if more != _ABSENT:
+            extra = record[at : (at := at + more)]
+        if at + said != len(record):
             raise ValueError("its lengths do not add up")  # noqa: TRY301 - told as any other garbage is
-        return StoredEvent(
-            position,
-            branch,
-            stream.decode(),
-            version,
-            event_id,
-            kind.decode(),
-            None if key is None else key.decode(),
-            recorded_us,
-            None if expires_us < 0 else expires_us,
-            correlation,
-            causes,
-            actor,
-            extra,
-            form,
-            cipher_key,
-            data,
-            digest,
-        )
     except (struct.error, ValueError) as error:
         raise IntegrityError(f"a record holds no event: {error}", kind="encoding") from error
+    parts = (
+        position,
+        branch,
+        stream,
+        version,
+        event_id,
+        kind,
+        key,
+        recorded_us,
+        None if expires_us < 0 else expires_us,
+        correlation,
+        causes,
+        actor,
+        extra,
+        form,
+        cipher_key,
+        record[at:],
+        digest,
+    )
+    return tuple.__new__(StoredEvent, parts)  # without the call in between: this runs for every event
 
 
-def chained(records: Iterable[bytes], previous: bytes) -> Iterator[StoredEvent]:
-    """Yield the events of records that follow one another in a log, with their hashes, after an event's hash."""
+def chained(records: Iterable[bytes], previous: bytes) -> list[StoredEvent]:
+    """Return the events of records that follow one another in a log, with their hashes, after an event's hash."""
+    found = []
     for record in records:
         previous = _sha256(previous + record).digest()
-        yield unpack(record, previous)
+        found.append(unpack(record, previous))
+    return found

@@ -1,19 +1,22 @@
 """The state's hash: one number for which write each key's value comes from, kept up as single keys change.
 
-It is the sum, modulo 2^256, of the SHA-256 of each present value's scope, key and position: AdHash, of Bellare and
-Micciancio, A New Paradigm for Collision-free Hashing, EUROCRYPT 1997. What a value says is bound by the hash chain.
+It is the sum, modulo 2^256, of the SHA-256 of each present value's place: its position (u64) and the length of its
+scope's text (u32), big-endian, then scope and key in UTF-8. AdHash, of Bellare and Micciancio, A New Paradigm for
+Collision-free Hashing, EUROCRYPT 1997. What a value says is bound by the hash chain.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
+import struct
 from typing import Final
 
 __all__ = ["StateHash"]
 
 _MODULUS: Final = 1 << 256
 _BYTES: Final = 32
+_PLACE: Final = struct.Struct(">QI")
+_sha256 = hashlib.sha256
 
 
 class StateHash:
@@ -40,5 +43,5 @@ class StateHash:
 
 
 def _term(stream: str, key: str, position: int) -> int:
-    text = json.dumps([stream, key, position], ensure_ascii=False, separators=(",", ":"))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big")
+    scope = stream.encode()
+    return int.from_bytes(_sha256(_PLACE.pack(position, len(scope)) + scope + key.encode()).digest(), "big")

@@ -1,12 +1,14 @@
 """Contents: the records of a backup's archive, written and read: `docs/backup-contents.md` has each of them.
 
 `about`, one JSON object: how records are written, and the branch's lineage. `events`, or `selected` where scopes were:
-packed events in log order. `state`: for each key that was touched since the parent, a JSON list, by scope and key:
-scope, key, position of the write (0: removed), expiry. `consumers`: JSON lists of a name and a position.
+packed events in log order. `state`: what became of each key that was touched since the parent, by scope and key:
+position of the write (u64, 0: removed), expiry (i64, microseconds, -1: none), length of the scope's text (u32), all
+big-endian, then scope and key in UTF-8. `consumers`: JSON lists of a name and a position.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -19,7 +21,7 @@ from backstory.domain.events import StoredEvent
 from backstory.domain.packed_events import chained, unpack
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.reader import ArchiveReader, reading
-from backstory.infrastructure.codec import decode_value, encode_value
+from backstory.infrastructure.codec import decode_value
 from backstory.infrastructure.sqlite.folded_state import Stand
 
 __all__ = [
@@ -45,12 +47,24 @@ EVENTS: Final = "events"
 SELECTED: Final = "selected"
 STATE: Final = "state"
 CONSUMERS: Final = "consumers"
-_PAGE: Final = 2000
+_STAND: Final = struct.Struct(">QqI")
 
 
 def stand_record(stand: Stand) -> bytes:
     """Return what became of a key as a record."""
-    return encode_value(list(stand[: 3 if stand.expires_us is None else 4]))
+    stream, key, position, expires_us = stand
+    scope = stream.encode()
+    return _STAND.pack(position, -1 if expires_us is None else expires_us, len(scope)) + scope + key.encode()
+
+
+def _stand_of(record: bytes) -> Stand:
+    try:
+        position, expires_us, length = _STAND.unpack_from(record)
+        end = _STAND.size + length
+        stream, key = record[_STAND.size : end].decode(), record[end:].decode()
+    except (struct.error, ValueError) as error:
+        raise IntegrityError(f"a record holds no key: {error}", kind="encoding") from error
+    return Stand(stream, key, position, None if expires_us < 0 else expires_us)
 
 
 @contextmanager
@@ -66,18 +80,10 @@ def opened(placed: Placed, encryption: Encryption | None) -> Iterator[ArchiveRea
         yield archive
 
 
-def records_of(archive: ArchiveReader, *names: str) -> Iterator[tuple[str, bytes]]:
-    """Yield the records of some parts with the part's name."""
-    for name, records in archive.parts():
-        if name in names:
-            for record in records:
-                yield name, record
-
-
 def about_of(archive: ArchiveReader, placed: Placed) -> Mapping[str, Any]:
     """Return what an archive says about itself; raises `BackupError` where a newer release wrote it."""
-    for _, record in records_of(archive, ABOUT):
-        said: dict[str, Any] = decode_value(record)
+    for batch in archive.part(ABOUT):
+        said: dict[str, Any] = decode_value(batch[0])
         if said["records"] > RECORDS:
             backup = placed.entry.backup
             raise BackupError(
@@ -99,15 +105,15 @@ def lineage_in(placed: Placed, encryption: Encryption | None) -> Lineage:
 def consumers_in(placed: Placed, encryption: Encryption | None, until: int) -> dict[str, int]:
     """Return how far consumers had come, no farther than a position."""
     with opened(placed, encryption) as archive:
-        found = (decode_value(record) for _, record in records_of(archive, CONSUMERS))
+        found = (decode_value(record) for batch in archive.part(CONSUMERS) for record in batch)
         return {name: min(position, until) for name, position in found}
 
 
 def stands_in(placed: Placed, encryption: Encryption | None) -> Iterator[Stand]:
     """Yield what became of each key that was touched since the parent."""
     with opened(placed, encryption) as archive:
-        for _, record in records_of(archive, STATE):
-            yield Stand(*decode_value(record))
+        for batch in archive.part(STATE):
+            yield from map(_stand_of, batch)
 
 
 def log_pages(chain: Iterable[Placed], encryption: Encryption | None) -> Iterator[list[StoredEvent]]:
@@ -121,13 +127,13 @@ def log_pages(chain: Iterable[Placed], encryption: Encryption | None) -> Iterato
         previous = previous or genesis(entry.log_id)
         with opened(placed, encryption) as archive:
             about_of(archive, placed)
-            for page in _pages(chained((record for _, record in records_of(archive, EVENTS)), previous)):
-                for row in page:
-                    position += 1
-                    if row.position != position:
-                        raise _not_the_log(placed, position)
-                previous = page[-1].hash
-                yield page
+            for batch in archive.part(EVENTS):
+                page = chained(batch, previous)
+                if [row.position for row in page] != list(range(position + 1, position + 1 + len(page))):
+                    raise _not_the_log(placed, position)
+                if page:
+                    position, previous = page[-1].position, page[-1].hash
+                    yield page
         if previous != entry.head_hash or position != entry.backup.position:
             raise _not_the_log(placed, position)
 
@@ -136,18 +142,9 @@ def own_pages(placed: Placed, encryption: Encryption | None) -> Iterator[list[St
     """Yield the events of one archive alone, in pages, without hashes."""
     with opened(placed, encryption) as archive:
         about_of(archive, placed)
-        yield from _pages(unpack(record) for _, record in records_of(archive, EVENTS, SELECTED))
-
-
-def _pages(rows: Iterator[StoredEvent]) -> Iterator[list[StoredEvent]]:
-    page: list[StoredEvent] = []
-    for row in rows:
-        page.append(row)
-        if len(page) == _PAGE:
-            yield page
-            page = []
-    if page:
-        yield page
+        for batch in archive.part(EVENTS if placed.entry.backup.scopes is None else SELECTED):
+            if batch:
+                yield list(map(unpack, batch))
 
 
 def _not_the_log(placed: Placed, position: int) -> IntegrityError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from backstory.infrastructure.archives.compression import Codec, InflateError
 from backstory.infrastructure.archives.failures import BrokenError
@@ -11,7 +12,7 @@ from backstory.infrastructure.archives.layout import FRAME, Bounds, Kind
 from backstory.infrastructure.archives.sealing import Digest, Seal, SealError, bound
 from backstory.infrastructure.archives.source import InputFile
 
-__all__ = ["Frame", "frames", "open_frame"]
+__all__ = ["Frame", "Place", "frames", "open_frame", "place_of_part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,46 @@ class Frame:
         return FRAME.size + len(self.stored)
 
 
-def frames(file: InputFile, *, start: int, end: int, bounds: Bounds, whole: Digest) -> Iterator[Frame]:
-    """Yield the chunks between two offsets, feeding all bytes to `whole`; raises BrokenError where is no frame."""
-    file.seek(start)
-    number = part = 0
-    while start < end:
+class Place(NamedTuple):
+    """Where a chunk lies: its offset, its number, and how many parts have begun before it."""
+
+    offset: int
+    number: int = 0
+    part: int = 0
+
+
+def frames(file: InputFile, *, start: Place, end: int, bounds: Bounds, whole: Digest | None) -> Iterator[Frame]:
+    """Yield the chunks from a place to an offset, feeding all bytes to `whole`; raises BrokenError for no frame."""
+    at, number, part = start
+    file.seek(at)
+    while at < end:
         opening = file.read(FRAME.size)
-        frame_kind, raw_bytes, stored_bytes = _opened(opening, start, end, bounds)
+        frame_kind, raw_bytes, stored_bytes = _opened(opening, at, end, bounds)
         stored = file.read(stored_bytes)
         if len(stored) < stored_bytes:
-            raise BrokenError("truncated", start, "a chunk ends early")
-        whole.update(opening)
-        whole.update(stored)
+            raise BrokenError("truncated", at, "a chunk ends early")
+        if whole is not None:
+            whole.update(opening)
+            whole.update(stored)
         part += frame_kind is Kind.PART
-        frame = Frame(frame_kind, number, part, raw_bytes, stored, start)
+        frame = Frame(frame_kind, number, part, raw_bytes, stored, at)
         yield frame
         number += 1
-        start += frame.size
+        at += frame.size
+
+
+def place_of_part(file: InputFile, wanted: int, *, start: int, end: int, bounds: Bounds) -> Place:
+    """Return where a part begins, the first is 1, going from frame to frame; raises BrokenError."""
+    at, number, part = start, 0, 0
+    while at < end:
+        file.seek(at)
+        kind, _, stored_bytes = _opened(file.read(FRAME.size), at, end, bounds)
+        if kind is Kind.PART and part + 1 == wanted:
+            return Place(at, number, part)
+        part += kind is Kind.PART
+        number += 1
+        at += FRAME.size + stored_bytes
+    raise BrokenError("manifest", end, f"there is no part {wanted}")
 
 
 def _opened(opening: bytes, start: int, end: int, bounds: Bounds) -> tuple[Kind, int, int]:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from backstory.domain.errors import EncryptionError
-from backstory.infrastructure.archives.chunks import Frame, frames, open_frame
+from backstory.infrastructure.archives.chunks import Frame, Place, frames, open_frame, place_of_part
 from backstory.infrastructure.archives.compression import codec
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.failures import BrokenError
@@ -109,23 +109,44 @@ class ArchiveReader:
         except BrokenError as error:
             raise error.told(self._name) from error
 
+    def part(self, name: str) -> Iterator[list[bytes]]:
+        """Yield the records of one part, some at a time; nothing if there is no such part.
+
+        All of the part is checked, chunk by chunk before a byte is given, and at its end as a whole. Other parts are
+        passed over, unread. Raises `IntegrityError`.
+        """
+        number = next((at for at, part in enumerate(self.manifest.parts, 1) if part.name == name), None)
+        if number is None:
+            return
+        try:
+            start, end = len(self._head.stored), self._tail.offset
+            bounds = Bounds(self._head.header.chunk_bytes)
+            place = place_of_part(self._file, number, start=start, end=end, bounds=bounds)
+            chunks = self._chunks(place, None)
+            yield from self._part(self.manifest.parts[number - 1], next(chunks), chunks).batches()
+        except BrokenError as error:
+            raise error.told(self._name) from error
+
+    def _part(self, summary: PartSummary, first: _Chunk | None, chunks: Iterator[_Chunk]) -> _PartReading:
+        if first is None or first.kind is not Kind.PART or first.raw != summary.name.encode():
+            raise BrokenError("manifest", self._tail.offset, f"part {summary.name!r} is not where it should be")
+        return _PartReading(summary, first, chunks, self._seal)
+
     def _parts(self) -> Iterator[tuple[str, Iterator[bytes]]]:
         whole = hashlib.sha256(self._head.stored)
-        chunks = self._chunks(whole)
+        chunks = self._chunks(Place(len(self._head.stored)), whole)
         following = next(chunks, None)
         for summary in self.manifest.parts:
-            if following is None or following.kind is not Kind.PART or following.raw != summary.name.encode():
-                raise BrokenError("manifest", self._tail.offset, f"part {summary.name!r} is not where it should be")
-            part = _PartReading(summary, following, chunks, self._seal)
+            part = self._part(summary, following, chunks)
             yield summary.name, part.records(self._name)
-            for _ in part.open_records():
+            for _ in part.batches():
                 pass
             following = part.following
         self._check_whole(following, chunks, whole)
 
-    def _chunks(self, whole: hashlib._Hash) -> Iterator[_Chunk]:
+    def _chunks(self, start: Place, whole: hashlib._Hash | None) -> Iterator[_Chunk]:
         bounds = Bounds(self._head.header.chunk_bytes)
-        found = frames(self._file, start=len(self._head.stored), end=self._tail.offset, bounds=bounds, whole=whole)
+        found = frames(self._file, start=start, end=self._tail.offset, bounds=bounds, whole=whole)
         for frame in found:
             raw = open_frame(frame, seal=self._seal, codec=self._codec, header_hash=self._head.header_hash)
             yield _Chunk(frame.kind, raw, frame.offset, frame.size)
@@ -176,20 +197,21 @@ class _PartReading:
         self._stored_bytes = first.size
         self._offset = first.offset
         self.following: _Chunk | None = None
-        self._records = self._read()
+        self._batches = self._read()
 
     def records(self, name: str) -> Iterator[bytes]:
         """Yield the records; raises `IntegrityError`."""
         try:
-            yield from self._records
+            for batch in self._batches:
+                yield from batch
         except BrokenError as error:
             raise error.told(name) from error
 
-    def open_records(self) -> Iterator[bytes]:
-        """Yield the records that are left; raises BrokenError."""
-        return self._records
+    def batches(self) -> Iterator[list[bytes]]:
+        """Yield what is left, the records that end in a chunk together; raises BrokenError."""
+        return self._batches
 
-    def _read(self) -> Iterator[bytes]:
+    def _read(self) -> Iterator[list[bytes]]:
         for chunk in self._chunks:
             if chunk.kind is not Kind.RECORDS:
                 self.following = chunk
@@ -199,9 +221,10 @@ class _PartReading:
             self._stored_bytes += chunk.size
             self._digest.update(chunk.raw)
             try:
-                yield from self._splitter.feed(chunk.raw)
+                batch = self._splitter.feed(chunk.raw)
             except ValueError as error:
                 raise BrokenError("record", chunk.offset, str(error)) from error
+            yield batch
         self._check()
 
     def _check(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from backstory.domain.errors import BackupError, EncryptionError, IntegrityError
-from backstory.infrastructure.archives.chunks import frames, open_frame
+from backstory.infrastructure.archives.chunks import Place, frames, open_frame
 from backstory.infrastructure.archives.compression import codec
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.failures import BrokenError
@@ -119,7 +119,7 @@ def _all_problems(file: InputFile, head: Head, tail: Tail | None, seal: Seal | N
     used = codec(head.header.compression)
     bounds = Bounds(head.header.chunk_bytes)
     try:
-        for frame in frames(file, start=len(head.stored), end=end, bounds=bounds, whole=whole):
+        for frame in frames(file, start=Place(len(head.stored)), end=end, bounds=bounds, whole=whole):
             try:
                 if seal is not None:
                     open_frame(frame, seal=seal, codec=used, header_hash=head.header_hash)

@@ -6,9 +6,10 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain, islice
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from backstory.domain.errors import BackupError, ConfigError, ValueTooLargeError, shown
 from backstory.infrastructure.archives.atomic_file import atomic_file
@@ -33,6 +34,9 @@ from backstory.infrastructure.archives.sealing import KeyedSeal, PlainSeal, Seal
 from backstory.infrastructure.archives.tail import trailer_bytes
 
 __all__ = ["ArchiveWriter", "Sink", "writing"]
+
+#: So many records are put behind one another at once.
+_TOGETHER: Final = 64
 
 
 class Sink(Protocol):
@@ -126,17 +130,27 @@ class ArchiveWriter:
     def write_all(self, records: Iterable[bytes]) -> None:
         """Add many records to the part, as `write` does one."""
         self._check_open()
-        part, buffer, full = self._part, self._buffer, self.header.chunk_bytes
-        if part is None:
+        if self._part is None:
             raise BackupError("there is no part to write to", path=self._name, hint="Call begin(name) first.")
-        for record in records:
-            if len(record) > MAX_RECORD_BYTES:
-                raise ValueTooLargeError(size=len(record), limit=MAX_RECORD_BYTES)
-            part.records += 1
-            buffer += RECORD.pack(len(record))
-            buffer += record
-            while len(buffer) >= full:
-                self._put_records(full)
+        waiting = iter(records)
+        while batch := list(islice(waiting, _TOGETHER)):
+            sizes = list(map(len, batch))
+            if max(sizes) > MAX_RECORD_BYTES:
+                raise ValueTooLargeError(size=max(sizes), limit=MAX_RECORD_BYTES)
+            self._part.records += len(batch)
+            self._buffer += b"".join(chain.from_iterable(zip(map(RECORD.pack, sizes), batch, strict=True)))
+            self._put_full()
+
+    def _put_full(self) -> None:
+        """Write all full chunks that wait."""
+        full = self.header.chunk_bytes
+        if len(self._buffer) < full:
+            return
+        waiting = bytes(self._buffer)
+        end = len(waiting) - len(waiting) % full
+        for at in range(0, end, full):
+            self._put_records(waiting[at : at + full])
+        self._buffer = bytearray(waiting[end:])
 
     def finish(self, info: Mapping[str, Any] | None = None) -> Manifest:
         """End the archive and return its manifest; `info` is kept in it, readable without a key.
@@ -166,15 +180,14 @@ class ArchiveWriter:
         if self._part is None:
             return
         if self._buffer:
-            self._put_records(len(self._buffer))
+            self._put_records(bytes(self._buffer))
+            self._buffer.clear()
         self._parts.append(self._part.summary(self.stored_bytes))
         self._part = None
 
-    def _put_records(self, length: int) -> None:
+    def _put_records(self, raw: bytes) -> None:
         assert self._part is not None
-        raw = bytes(self._buffer[:length])
-        del self._buffer[:length]
-        self._part.raw_bytes += length
+        self._part.raw_bytes += len(raw)
         self._part.digest.update(raw)
         self._put_chunk(Kind.RECORDS, raw)
 

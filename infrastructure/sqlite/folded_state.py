@@ -63,7 +63,8 @@ class FoldedState:
     def stands(self) -> Iterator[Stand]:
         """Yield what became of each key, by scope and key."""
         if self._spilled is None:
-            for (stream, key), (position, expires_us) in sorted(self._stands.items()):
+            self._stands = dict(sorted(self._stands.items()))  # which costs little where it was done before
+            for (stream, key), (position, expires_us) in self._stands.items():
                 yield Stand(stream, key, position, expires_us)
             return
         self._spill()
