@@ -1,21 +1,18 @@
 """The state's hash: one number for which write each key's value comes from, kept up as single keys change.
 
-It is the sum, modulo 2^256, of the SHA-256 of each present value's place: its position (u64) and the length of its
-scope's text (u32), big-endian, then scope and key in UTF-8. AdHash, of Bellare and Micciancio, A New Paradigm for
-Collision-free Hashing, EUROCRYPT 1997. What a value says is bound by the hash chain.
+It is the sum, modulo 2^256, of the SHA-256 of the record of each present value (`stands`): AdHash, of Bellare and
+Micciancio, A New Paradigm for Collision-free Hashing, EUROCRYPT 1997. What a value says is bound by the hash chain.
 """
 
 from __future__ import annotations
 
 import hashlib
-import struct
 from typing import Final
 
 __all__ = ["StateHash"]
 
 _MODULUS: Final = 1 << 256
 _BYTES: Final = 32
-_PLACE: Final = struct.Struct(">QI")
 _sha256 = hashlib.sha256
 
 
@@ -27,21 +24,17 @@ class StateHash:
         self._sum = 0 if text is None else int(text, 16)
         self.entries = entries
 
-    def add(self, stream: str, key: str, position: int) -> None:
-        """Take a value in."""
-        self._sum = (self._sum + _term(stream, key, position)) % _MODULUS
+    def add(self, record: bytes) -> None:
+        """Take a value in, by its record."""
+        self._sum += int.from_bytes(_sha256(record).digest(), "big")
         self.entries += 1
 
-    def remove(self, stream: str, key: str, position: int) -> None:
+    def remove(self, record: bytes) -> None:
         """Take a value out that was taken in."""
-        self._sum = (self._sum - _term(stream, key, position)) % _MODULUS
+        self._sum -= int.from_bytes(_sha256(record).digest(), "big")
         self.entries -= 1
 
     def hex(self) -> str:
         """Return it as 64 hexadecimal digits."""
+        self._sum %= _MODULUS
         return self._sum.to_bytes(_BYTES, "big").hex()
-
-
-def _term(stream: str, key: str, position: int) -> int:
-    scope = stream.encode()
-    return int.from_bytes(_sha256(_PLACE.pack(position, len(scope)) + scope + key.encode()).digest(), "big")

@@ -1,14 +1,12 @@
 """Contents: the records of a backup's archive, written and read: `docs/backup-contents.md` has each of them.
 
 `about`, one JSON object: how records are written, and the branch's lineage. `events`, or `selected` where scopes were:
-packed events in log order. `state`: what became of each key that was touched since the parent, by scope and key:
-position of the write (u64, 0: removed), expiry (i64, microseconds, -1: none), length of the scope's text (u32), all
-big-endian, then scope and key in UTF-8. `consumers`: JSON lists of a name and a position.
+packed events in log order. `state`: where each key stands that was touched since the parent, by scope and key.
+`consumers`: JSON lists of a name and a position.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -19,10 +17,10 @@ from backstory.domain.chain import genesis
 from backstory.domain.errors import BackupError, IntegrityError
 from backstory.domain.events import StoredEvent
 from backstory.domain.packed_events import chained, unpack
+from backstory.domain.stands import Stand, unpack_stand
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.reader import ArchiveReader, reading
 from backstory.infrastructure.codec import decode_value
-from backstory.infrastructure.sqlite.folded_state import Stand
 
 __all__ = [
     "ABOUT",
@@ -36,7 +34,6 @@ __all__ = [
     "log_pages",
     "opened",
     "own_pages",
-    "stand_record",
     "stands_in",
 ]
 
@@ -47,24 +44,6 @@ EVENTS: Final = "events"
 SELECTED: Final = "selected"
 STATE: Final = "state"
 CONSUMERS: Final = "consumers"
-_STAND: Final = struct.Struct(">QqI")
-
-
-def stand_record(stand: Stand) -> bytes:
-    """Return what became of a key as a record."""
-    stream, key, position, expires_us = stand
-    scope = stream.encode()
-    return _STAND.pack(position, -1 if expires_us is None else expires_us, len(scope)) + scope + key.encode()
-
-
-def _stand_of(record: bytes) -> Stand:
-    try:
-        position, expires_us, length = _STAND.unpack_from(record)
-        end = _STAND.size + length
-        stream, key = record[_STAND.size : end].decode(), record[end:].decode()
-    except (struct.error, ValueError) as error:
-        raise IntegrityError(f"a record holds no key: {error}", kind="encoding") from error
-    return Stand(stream, key, position, None if expires_us < 0 else expires_us)
 
 
 @contextmanager
@@ -113,7 +92,7 @@ def stands_in(placed: Placed, encryption: Encryption | None) -> Iterator[Stand]:
     """Yield what became of each key that was touched since the parent."""
     with opened(placed, encryption) as archive:
         for batch in archive.part(STATE):
-            yield from map(_stand_of, batch)
+            yield from map(unpack_stand, batch)
 
 
 def log_pages(chain: Iterable[Placed], encryption: Encryption | None) -> Iterator[list[StoredEvent]]:

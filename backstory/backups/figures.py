@@ -11,9 +11,10 @@ from backstory.domain.branches import Lineage
 from backstory.domain.events import to_micros
 from backstory.domain.ports import LogHead, Program, Reader
 from backstory.domain.scopes import Scope
+from backstory.domain.stands import Stand, pack_stand
 from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.programs import gather
-from backstory.infrastructure.sqlite.folded_state import FoldedState, Stand
+from backstory.infrastructure.sqlite.folded_state import FoldedState
 
 __all__ = ["Seen", "state_hash"]
 
@@ -30,16 +31,11 @@ class Seen(NamedTuple):
     folded: FoldedState
 
 
-def state_hash(seen: Seen, scopes: tuple[Scope, ...] | None, parent: Entry | None) -> Program[StateHash]:
+def state_hash(seen: Seen, scopes: tuple[Scope, ...] | None, parent: Entry) -> Program[StateHash]:
     """Return the hash and size of the state of some scopes, or of all: the parent's, but for what has changed since.
 
     What changed is what was touched, and what has expired. Of scopes whose parent holds others too it is counted anew.
     """
-    if parent is None:
-        found = StateHash()
-        for stand in seen.folded.stands():
-            _take_in(found, stand, seen)
-        return found
     if parent.backup.scopes != scopes:
         return (yield from _counted(seen, scopes or ()))
     found = StateHash(parent.state_hash, parent.backup.entries)
@@ -71,7 +67,7 @@ def _counted(seen: Seen, scopes: Iterable[Scope]) -> Program[StateHash]:
     for stream in map(str, scopes):
         for key, held in (yield from seen.reader.listing(seen.lineage, stream, seen.head.position, "")):
             if held.present(seen.head.recorded_us):
-                found.add(stream, key, held.position)
+                found.add(pack_stand(Stand(stream, key, held.position, held.expires_us)))
     return found
 
 
@@ -83,10 +79,6 @@ def _exchange(found: StateHash, stands: Sequence[Stand], seen: Seen, parent: Ent
     )
     for stand, head in zip(stands, heads, strict=True):
         if head.present(instant_us):
-            found.remove(stand.stream, stand.key, head.position)
-        _take_in(found, stand, seen)
-
-
-def _take_in(found: StateHash, stand: Stand, seen: Seen) -> None:
-    if stand.position > 0 and (stand.expires_us is None or stand.expires_us > seen.head.recorded_us):
-        found.add(stand.stream, stand.key, stand.position)
+            found.remove(pack_stand(Stand(stand.stream, stand.key, head.position, head.expires_us)))
+        if stand.present(seen.head.recorded_us):
+            found.add(pack_stand(stand))

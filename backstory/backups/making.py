@@ -6,6 +6,7 @@ head that it found, page by page, and folds on the way what became of each key.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any, BinaryIO, Final
 
 from backstory.backups.announcing import failed, said, snapshot_of
 from backstory.backups.aside import Progress, aside, tell
-from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE, stand_record
+from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE
 from backstory.backups.entries import Entry, entry_at, info_of
 from backstory.backups.figures import Seen, state_hash
 from backstory.backups.shelf import Placed, Shelf
@@ -27,6 +28,8 @@ from backstory.domain.events import StoredEvent, from_micros
 from backstory.domain.packed_events import pack
 from backstory.domain.ports import LogHead, LogQuery, Program
 from backstory.domain.scopes import Scope
+from backstory.domain.stands import pack_stand
+from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.writer import ArchiveWriter
 from backstory.infrastructure.clock import new_id
@@ -36,7 +39,12 @@ from backstory.schemas import registering
 
 __all__ = ["Wish", "create", "hash_at", "written_since"]
 
-_PAGE: Final = 2000
+#: A page holds so many events at most, and about so many bytes.
+_MOST: Final = 2000
+_PAGE_BYTES: Final = 4_000_000
+_FIRST_PAGE: Final = 100
+#: So many events are written before writers in other threads have the interpreter for a moment.
+_SLICE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +161,12 @@ def _written(
         for query in _queries((yield from everything(core)), wish.scopes, since, head.position):
             yield from _copied(core, query, job, progress, total)
         yield from tell(progress, total, total)
-        seen = Seen(core.engine, lineage, head, job.folded)
-        figures = yield from state_hash(seen, wish.scopes, None if parent is None else parent.entry)
+        if parent is None:
+            figures = yield from aside(lambda: job.write_state(head.recorded_us))
+        else:
+            seen = Seen(core.engine, lineage, head, job.folded)
+            figures = yield from state_hash(seen, wish.scopes, parent.entry)
+            yield from aside(lambda: job.write_state(head.recorded_us))
         consumers = yield from core.engine.trackings("")
         info = info_of(
             kind=wish.kind,
@@ -194,7 +206,7 @@ def lineage_within(lineage: Lineage, position: int) -> Lineage:
 
 
 def _queries(lineage: Lineage, scopes: Iterable[Scope] | None, after: int, until: int) -> Iterator[LogQuery]:
-    whole = LogQuery(lineage, after, until, limit=_PAGE)
+    whole = LogQuery(lineage, after, until, limit=_FIRST_PAGE)
     if scopes is None:
         yield whole
     else:
@@ -209,7 +221,8 @@ def _copied(core: Core, query: LogQuery, job: _Job, progress: Progress | None, t
         yield from tell(progress, min(job.events, total), total)
         if len(rows) < query.limit:
             return
-        query = query._replace(after=rows[-1].position)
+        taken = sum(len(row.data) + 200 for row in rows)
+        query = query._replace(after=rows[-1].position, limit=max(1, min(_MOST, len(rows) * _PAGE_BYTES // taken)))
 
 
 def _schemas(core: Core) -> Program[dict[str, tuple[str, ...]]]:
@@ -253,16 +266,33 @@ class _Job:
 
     def take(self, rows: Sequence[StoredEvent]) -> None:
         assert self._writer is not None
-        self._writer.write_all(map(pack, rows))
-        self.folded.take(rows)
+        for start in range(0, len(rows), _SLICE):
+            part = rows[start : start + _SLICE]
+            self._writer.write_all(map(pack, part))
+            self.folded.take(part)
+            time.sleep(0)  # whoever waits for the interpreter goes first
         self.events += len(rows)
+
+    def write_state(self, instant_us: int) -> StateHash:
+        """Write where the keys stand that were touched; return what these come to at an instant."""
+        assert self._writer is not None
+        found = StateHash()
+
+        def records() -> Iterator[bytes]:
+            for stand in self.folded.stands():
+                record = pack_stand(stand)
+                if stand.present(instant_us):
+                    found.add(record)
+                yield record
+
+        self._writer.begin(STATE)
+        self._writer.write_all(records())
+        return found
 
     def finish(self, info: dict[str, Any], consumers: dict[str, int]) -> Entry:
         assert self._writer is not None
         assert self._place is not None
         writer, target = self._writer, self._wish.target
-        writer.begin(STATE)
-        writer.write_all(map(stand_record, self.folded.stands()))
         if self._wish.scopes is None:
             writer.begin(CONSUMERS)
             writer.write_all(encode_value(list(each)) for each in sorted(consumers.items()))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from backstory.backups.contents import consumers_in, lineage_in, log_pages
-from backstory.backups.places import Place
+from backstory.backups.places import Place, place_in
 from backstory.backups.reports import RestoreReport
 from backstory.backups.restoring import Wanted, planned, restored
 from backstory.backups.shelf import Placed
@@ -111,7 +111,9 @@ class _Watched:
         self._chain = chain
         self._place = place
         self._encryption = encryption
-        self._folded = FoldedState(lineage_in(chain[-1], encryption))
+        # How many values there are at a backup's own position is known.
+        known = place == place_in(chain, None, encryption)[1]
+        self._folded = None if known else FoldedState(lineage_in(chain[-1], encryption))
 
     def pages(self) -> Iterator[list[StoredEvent]]:
         until = self._place.position
@@ -119,18 +121,18 @@ class _Watched:
             # What lies behind the point is read to its end all the same: only then is it known to be whole.
             kept = page if page[-1].position <= until else [row for row in page if row.position <= until]
             if kept:
-                self._folded.take(kept)
+                if self._folded is not None:
+                    self._folded.take(kept)
                 yield kept
 
     def entries(self) -> int:
-        instant_us = self._place.instant_us
-        return sum(
-            stand.position > 0 and (stand.expires_us is None or stand.expires_us > instant_us)
-            for stand in self._folded.stands()
-        )
+        if self._folded is None:
+            return self._chain[-1].entry.backup.entries
+        return sum(stand.present(self._place.instant_us) for stand in self._folded.stands())
 
     def close(self) -> None:
-        self._folded.close()
+        if self._folded is not None:
+            self._folded.close()
 
 
 def sown(

@@ -14,11 +14,12 @@ from backstory.domain.events import StoredEvent
 from backstory.domain.scopes import Scope
 from backstory.domain.selection import Selection
 from backstory.domain.sequencer import STATE_SET
+from backstory.domain.stands import Stand
 from backstory.infrastructure import codec
 from backstory.infrastructure.archives.encryption import Encryption
-from backstory.infrastructure.sqlite.folded_state import FoldedState, Stand
+from backstory.infrastructure.sqlite.folded_state import FoldedState
 
-__all__ = ["Held", "held_by", "state_of"]
+__all__ = ["Held", "held_by", "stands_of", "state_of"]
 
 At = tuple[str, str]
 
@@ -48,8 +49,23 @@ def state_of(
 ) -> dict[At, Held]:
     """Return the values that were present at a point, by scope and key, of a selection of some scopes or of all.
 
+    Only those events are looked at that wrote what is still there. Memory follows what is selected.
+    """
+    return _values(chain, stands_of(chain, place, selection, scopes, encryption=encryption), encryption)
+
+
+def stands_of(
+    chain: Sequence[Placed],
+    place: Place,
+    selection: Selection,
+    scopes: Collection[Scope] | None,
+    *,
+    encryption: Encryption | None,
+) -> dict[At, Stand]:
+    """Return where the keys stood that were present at a point.
+
     Each backup's own fold is taken as far as it lies before the point; only the events of the one that the point lies
-    in are folded, and of the others only those looked at that wrote what is still there.
+    in are folded.
     """
     wanted = None if scopes is None else set(map(str, scopes))
     stands: dict[At, Stand] = {}
@@ -58,12 +74,7 @@ def state_of(
         for stand in stands_in(placed, encryption) if whole else _folded(placed, place, encryption):
             if (wanted is None or stand.stream in wanted) and selection.fits(stand.stream, stand.key):
                 stands[stand.stream, stand.key] = stand
-    present = {at: stand for at, stand in stands.items() if _is_present(stand, place.instant_us)}
-    return _values(chain, present, encryption)
-
-
-def _is_present(stand: Stand, instant_us: int) -> bool:
-    return stand.position > 0 and (stand.expires_us is None or stand.expires_us > instant_us)
+    return {at: stand for at, stand in stands.items() if stand.present(place.instant_us)}
 
 
 def _folded(placed: Placed, place: Place, encryption: Encryption | None) -> Iterator[Stand]:

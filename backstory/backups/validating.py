@@ -12,11 +12,12 @@ from backstory.backups.places import Place, place_in
 from backstory.backups.renewing import renewed
 from backstory.backups.reports import BackupValidation
 from backstory.backups.shelf import Placed, Shelf
-from backstory.backups.states import At, Held, state_of
+from backstory.backups.states import At, stands_of, state_of
 from backstory.domain.branches import Lineage
 from backstory.domain.errors import BackstoryError, BackupError, EncryptionError, IntegrityError
 from backstory.domain.ports import Program, Reader
 from backstory.domain.selection import Selection
+from backstory.domain.stands import Stand, pack_stand
 from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.verifying import verify_archive
@@ -83,11 +84,12 @@ def _tried(
     part, place = place_in(chain, None, encryption)
     _check_state(
         chain[-1],
-        _hash_of(state_of(part, place, _EVERYTHING, chain[-1].entry.backup.scopes, encryption=encryption)),
+        _hash_of(stands_of(part, place, _EVERYTHING, chain[-1].entry.backup.scopes, encryption=encryption)),
         "the state in the backup",
     )
     if chain[-1].entry.backup.scopes is not None:
-        return None, chain[-1].entry.backup.entries
+        values = state_of(part, place, _EVERYTHING, chain[-1].entry.backup.scopes, encryption=encryption)
+        return None, len(values)
     if not trial_restore:
         count = 0
         for page in log_pages(chain, encryption):
@@ -120,14 +122,14 @@ def _read_state(reader: Reader, lineage: Lineage, place: Place) -> Program[State
     for stream in (yield from reader.streams(lineage, place.position)):
         for key, head in (yield from reader.listing(lineage, stream, place.position, "")):
             if head.present(place.instant_us):
-                found.add(stream, key, head.position)
+                found.add(pack_stand(Stand(stream, key, head.position, head.expires_us)))
     return found
 
 
-def _hash_of(state: dict[At, Held]) -> StateHash:
+def _hash_of(state: dict[At, Stand]) -> StateHash:
     found = StateHash()
-    for (stream, key), held in state.items():
-        found.add(stream, key, held.position)
+    for stand in state.values():
+        found.add(pack_stand(stand))
     return found
 
 

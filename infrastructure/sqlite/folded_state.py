@@ -6,16 +6,17 @@ What is folded is one branch's view. Whether a value is expired is up to whoever
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 import apsw
 
 from backstory.domain.branches import Lineage
 from backstory.domain.events import StoredEvent
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
+from backstory.domain.stands import Stand
 from backstory.infrastructure import codec
 
-__all__ = ["FoldedState", "Stand"]
+__all__ = ["FoldedState"]
 
 #: So many keys take some 20 MB.
 _MOST: Final = 100_000
@@ -23,15 +24,6 @@ _CREATE: Final = """
 CREATE TABLE stands (stream TEXT, key TEXT, position INTEGER, expires_us INTEGER, PRIMARY KEY (stream, key))
 WITHOUT ROWID
 """
-
-
-class Stand(NamedTuple):
-    """What the last event did to a key: wrote a value at a position, or removed it (0)."""
-
-    stream: str
-    key: str
-    position: int
-    expires_us: int | None = None
 
 
 class FoldedState:
@@ -64,8 +56,9 @@ class FoldedState:
         """Yield what became of each key, by scope and key."""
         if self._spilled is None:
             self._stands = dict(sorted(self._stands.items()))  # which costs little where it was done before
+            new = tuple.__new__  # without the call in between: this runs for every key
             for (stream, key), (position, expires_us) in self._stands.items():
-                yield Stand(stream, key, position, expires_us)
+                yield new(Stand, (stream, key, position, expires_us))
             return
         self._spill()
         rows = self._spilled.execute("SELECT stream, key, position, expires_us FROM stands ORDER BY stream, key")
