@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from backstory.backups.face import Backups
     from backstory.backups.lost import restore
     from backstory.backups.reports import BackupUsage, BackupValidation, RestoreReport
+    from backstory.backups.scheduled import BackupRun
     from backstory.counterfactuals import Counterfactual
     from backstory.domain.backup_manifests import Backup
     from backstory.domain.bindings import Binding
@@ -101,6 +102,7 @@ __all__ = [
     "BackstoryError",
     "Backup",
     "BackupError",
+    "BackupRun",
     "BackupUsage",
     "BackupValidation",
     "Backups",
@@ -204,6 +206,7 @@ _LATER: Final = {
     "AsyncReplaySession": "backstory.async_stepping",
     "At": "backstory.schedules",
     "Backup": "backstory.domain.backup_manifests",
+    "BackupRun": "backstory.backups.scheduled",
     "BackupUsage": "backstory.backups.reports",
     "BackupValidation": "backstory.backups.reports",
     "Backups": "backstory.backups.face",

@@ -11,7 +11,7 @@ from backstory.domain.ports import Program
 
 
 def fired(core: Core, point: str, data: Any) -> Program[None]:
-    """Run the hooks of a point, if there are any; raises `HookCancelledError` and `HookError` before anything is done."""
+    """Run the hooks of a point, if there are any; raises `HookCancelledError` and `HookError`."""
     path = core.gate.path
     if path is None:
         return

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from backstory.domain.ports import CallOut, Here, Program
 
-__all__ = ["Progress", "aside", "aside_telling", "tell"]
+__all__ = ["Progress", "aside", "aside_telling", "tell", "telling"]
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -41,10 +41,7 @@ def request_of(work: Callable[[], T]) -> CallOut:
 
 def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress | None, total: int) -> Program[T]:
     """Return what a blocking function returns that tells how far it is, in the caller's own thread or task."""
-
-    def told(done: int) -> None:
-        if progress is not None:
-            progress(min(done, total), total)
+    told = telling(progress, total)
 
     async def awaiting(runner: Any) -> T:
         loop = asyncio.get_running_loop()
@@ -56,6 +53,16 @@ def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress
 
     answer: T = yield CallOut(lambda _: work(told), awaiting)
     return answer
+
+
+def telling(progress: Progress | None, total: int) -> Callable[[int], None]:
+    """Return what tells how far it is."""
+
+    def told(done: int) -> None:
+        if progress is not None:
+            progress(min(done, total), total)
+
+    return told
 
 
 def tell(progress: Progress | None, done: int, total: int) -> Program[None]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from backstory.backups.announcing import failed, said
 from backstory.backups.aside import Progress, aside, aside_telling
+from backstory.backups.contents import check_chain
 from backstory.backups.finding import find
 from backstory.backups.making import hash_at, written_since
 from backstory.backups.ordering import check_encryption, check_writable
@@ -23,7 +24,7 @@ from backstory.backups.states import state_of
 from backstory.backups.targets import target_of
 from backstory.backups.validating import validated
 from backstory.core import Core
-from backstory.domain.errors import BackstoryError, BackupError
+from backstory.domain.errors import BackstoryError, BackupError, IntegrityError
 from backstory.domain.ports import Clock, Program
 from backstory.domain.scopes import Scope
 from backstory.domain.selection import Selection, selection_of
@@ -53,9 +54,8 @@ def validate(
     check_encryption(encryption)
     try:
         found, placed = yield from find(core, wanted)
-    except BackupError as error:
-        backup_id = str(error.backup_id or wanted)
-        return BackupValidation(backup_id, errors=(error.message,), checked=())
+    except (BackupError, IntegrityError) as error:
+        return BackupValidation(str(getattr(error, "backup_id", None) or wanted), errors=(error.message,))
     total = placed.entry.backup.position
     report = yield from aside_telling(
         lambda told: validated(found, placed, encryption, trial_restore=trial_restore, told=told), progress, total
@@ -136,6 +136,7 @@ def _live(core: Core, found: Shelf, placed: Placed, point: object, ask: Asked) -
         position = at.position
         target = yield from live_state(core, Wanted(ask.selection), at)
     else:
+        yield from aside(lambda: check_chain(chain, ask.encryption))
         part, place = yield from aside(lambda: place_in(chain, point, ask.encryption))
         position = place.position
         target = yield from aside(
@@ -219,6 +220,7 @@ def into_new(
     dry_run: bool = False,
 ) -> RestoreReport:
     """Make a new store of what a chain holds up to a point: the log itself, or the selected values. It blocks."""
+    check_chain(chain, encryption)
     part, place = place_in(chain, point, encryption)
     backup_id, scopes = chain[-1].entry.backup.id, chain[-1].entry.backup.scopes
     if selection == Selection() and scopes is None:

@@ -30,6 +30,7 @@ __all__ = [
     "SELECTED",
     "STATE",
     "about_of",
+    "check_chain",
     "consumers_in",
     "log_pages",
     "opened",
@@ -57,6 +58,17 @@ def opened(placed: Placed, encryption: Encryption | None) -> Iterator[ArchiveRea
         if archive.manifest.header.backup_id != backup.id:
             raise IntegrityError(f"{backup.path} is the archive of another backup", kind="foreign")
         yield archive
+
+
+def check_chain(chain: Iterable[Placed], encryption: Encryption | None) -> None:
+    """Hold each archive of a chain against the hash of all its bytes before any of it is used.
+
+    What is used is checked again where it is read; parts that are not are checked here alone. Raises `BackupError`,
+    `IntegrityError` and `EncryptionError`.
+    """
+    for placed in chain:
+        with opened(placed, encryption) as archive:
+            archive.check_whole()
 
 
 def about_of(archive: ArchiveReader, placed: Placed) -> Mapping[str, Any]:

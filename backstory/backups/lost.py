@@ -1,23 +1,46 @@
-"""Lost stores: a new one from the file of a backup, where there is nothing left to ask."""
+"""Lost stores: a backup looked at, and a new store made of it, where there is nothing left to ask."""
 
 from __future__ import annotations
 
 from os import PathLike
 from typing import Any
 
-from backstory.backups.aside import Progress
+from backstory.backups.aside import Progress, telling
 from backstory.backups.bringing_back import checked_point, into_new
 from backstory.backups.ordering import check_encryption
 from backstory.backups.places import beyond, chain_to, refuse_beyond
 from backstory.backups.renewing import check_into
-from backstory.backups.reports import RestoreReport
+from backstory.backups.reports import BackupValidation, RestoreReport
 from backstory.backups.shelf import shelf_of, target_holding
+from backstory.backups.validating import validated
+from backstory.domain.errors import BackupError, IntegrityError
 from backstory.domain.selection import Selection
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.configuration import settings_of
 from backstory.projections.points import Point
 
-__all__ = ["restore"]
+__all__ = ["restore", "validate"]
+
+
+def validate(
+    path: str | PathLike[str],
+    *,
+    encryption: Encryption | None = None,
+    trial_restore: bool = True,
+    progress: Progress | None = None,
+) -> BackupValidation:
+    """Find out whether the backup at `path` can be restored, as `store.backups.validate` does, without the store.
+
+    What it builds on is looked for beside it. Raises `NotFoundError`. It blocks.
+    """
+    check_encryption(encryption)
+    shelf = shelf_of([target_holding(path)])
+    try:
+        placed = shelf.get(path)
+    except (BackupError, IntegrityError) as error:
+        return BackupValidation(str(path), errors=(error.message,))
+    told = telling(progress, placed.entry.backup.position)
+    return validated(shelf, placed, encryption, trial_restore=trial_restore, told=told)
 
 
 def restore(
@@ -49,10 +72,5 @@ def restore(
     chain = chain_to(shelf, placed, point) if beyond(placed, point) else shelf.chain_of(placed)
     if chain is None:
         raise refuse_beyond(placed, point)
-    total = chain[-1].entry.backup.position
-
-    def told(done: int) -> None:
-        if progress is not None:
-            progress(min(done, total), total)
-
+    told = telling(progress, chain[-1].entry.backup.position)
     return into_new(chain, point, url, selection=Selection(), encryption=encryption, settings=options, told=told)

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from backstory.backups.catalogue import Catalogue, Unreadable
-from backstory.backups.entries import Entry
+from backstory.backups.entries import Entry, entry_at
 from backstory.backups.target import Target
 from backstory.backups.targets import target_of
 from backstory.domain.backup_manifests import newest_first, standings
-from backstory.domain.errors import BackupError, InvalidValueError, NotFoundError, shown
+from backstory.domain.errors import BackstoryError, BackupError, IntegrityError, InvalidValueError, NotFoundError, shown
 
 __all__ = ["Placed", "Shelf", "is_path", "shelf_of", "target_holding"]
 
 _SHORTEST_PREFIX: Final = 8
 _ID_DIGITS: Final = 32
+_DAMAGED: Final = "Bring the file back from another copy, or restore another backup."
 
 
 class Placed(NamedTuple):
@@ -36,7 +37,10 @@ class Shelf:
     unreadable: tuple[Unreadable, ...] = field(default=())
 
     def get(self, wanted: object) -> Placed:
-        """Return a backup by its id, the beginning of one, or its path; raises `NotFoundError` or `BackupError`."""
+        """Return a backup by its id, the beginning of one, or its path.
+
+        Raises `NotFoundError`, and `BackupError` or `IntegrityError` for a file that cannot be read.
+        """
         text = _text(wanted)
         found = [each for each in self.placed if text in {each.entry.backup.id, each.entry.backup.path}]
         if not found and is_path(text):
@@ -59,9 +63,10 @@ class Shelf:
                 or _same_file(each.path, text)
                 or (text in each.name and len(text) >= _ID_DIGITS)
             ):
-                raise BackupError(
-                    f"{each.path} cannot be read as a backup: {each.reason}", path=each.path, backup_id=text
-                )
+                what = f"{each.path} cannot be read as a backup: {each.reason}"
+                if _is_damaged(each):
+                    raise IntegrityError(what, hint=_DAMAGED)
+                raise BackupError(what, path=each.path, backup_id=text)
 
     def chain_of(self, placed: Placed) -> list[Placed]:
         """Return what a backup builds on, the full one first, itself last; raises `BackupError` for a missing link."""
@@ -128,6 +133,18 @@ def target_holding(path: str | PathLike[str]) -> Target:
     if "://" in text:
         return target_of(text.rsplit("/", 1)[0])
     return target_of(Path(text).absolute().parent)
+
+
+def _is_damaged(each: Unreadable) -> bool:
+    """Return whether a file once was an archive, rather than something else."""
+    try:
+        with target_holding(each.path).reading(each.name) as file:
+            entry_at(file, path=each.path, name=each.name)
+    except IntegrityError:
+        return True
+    except BackstoryError:
+        pass
+    return False
 
 
 def is_path(wanted: object) -> bool:

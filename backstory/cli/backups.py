@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -13,17 +12,18 @@ from typer import Argument, Option, Typer
 from backstory.cli import backup_lines, values
 from backstory.cli.backup_keys import Keys, MakingKeys, NewKeys
 from backstory.cli.commands import command, runner
-from backstory.cli.failures import Exit, UsageError
+from backstory.cli.failures import Exit
 from backstory.cli.options import AsOf
 from backstory.cli.output import is_terminal
+from backstory.cli.policies import bytes_of
 from backstory.cli.progress import progress_bar
 from backstory.cli.render import counted, field
 from backstory.cli.schemas import KeyPattern, ScopePattern
 from backstory.cli.session import Session
-from backstory.domain.errors import BackstoryError, shown
+from backstory.domain.errors import BackstoryError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from backstory.backups.reports import RestoreReport
+    from backstory.backups.reports import BackupValidation, RestoreReport
     from backstory.domain.backup_manifests import Backup
     from backstory.projections.points import Point
 
@@ -33,8 +33,6 @@ Wanted = Annotated[
     str,
     Argument(metavar="BACKUP", help="Its id, or the first 8 digits or more of it; or the path or URL of its archive."),
 ]
-_SIZE: Final = re.compile(r"(\d{1,18})\s*(B|[KMGT]i?B)?", re.ASCII | re.IGNORECASE)
-_POWERS: Final = "BKMGT"
 
 
 @command(backups, "create")
@@ -126,13 +124,21 @@ def validate(
         bool, Option("--no-trial-restore", help="Check the archives alone; restore nothing to see whether it works.")
     ] = False,
 ) -> int:
-    """Check a backup and all it builds on, to a restore on trial. Exit code 1: it is not valid."""
-    with session.open(write=True) as store:
-        encryption = keys.opening(lambda: _encrypted(lambda: store.backups.info(backup)))
-        with progress_bar(session.out, "validate") as progress:
-            found = store.backups.validate(
-                backup, encryption=encryption, trial_restore=not no_trial_restore, progress=progress
-            )
+    """Check a backup and all it builds on, to a restore on trial. Exit code 1: it is not valid.
+
+    Of a path, the store is not needed: it may be lost.
+    """
+    try:
+        with session.open(write=True) as store:
+            encryption = keys.opening(lambda: _encrypted(lambda: store.backups.info(backup)))
+            with progress_bar(session.out, "validate") as progress:
+                found = store.backups.validate(
+                    backup, encryption=encryption, trial_restore=not no_trial_restore, progress=progress
+                )
+    except StoreUnavailableError:
+        if not _is_path(backup):
+            raise
+        found = _examined(session, backup, keys, trial_restore=not no_trial_restore)
     lines = backup_lines.validation_lines(session.out, found, trial_restore=not no_trial_restore)
     _tell(session, backup_lines.validation_data(found), lines)
     return Exit.DONE if found.is_valid else Exit.NO
@@ -194,6 +200,15 @@ def _is_path(backup: str) -> bool:
     return is_path(backup)
 
 
+def _examined(session: Session, path: str, keys: Keys, *, trial_restore: bool) -> BackupValidation:
+    """Look at a backup without the store that it is of."""
+    from backstory.backups.lost import validate as validate_alone
+
+    encryption = keys.opening(lambda: _encrypted(lambda: _manifest(path)))
+    with progress_bar(session.out, "validate") as progress:
+        return validate_alone(path, encryption=encryption, trial_restore=trial_restore, progress=progress)
+
+
 def _rescued(session: Session, path: str, keys: Keys, *, into: str, as_of: Point | None) -> RestoreReport:
     """Restore without the store that the backup is of."""
     from backstory import restore as restore_new
@@ -248,7 +263,7 @@ def prune(
     policy = RetentionPolicy(
         max_count=max_count,
         max_age=None if max_age is None else values.span(max_age),
-        max_bytes=None if max_bytes is None else _bytes(max_bytes),
+        max_bytes=None if max_bytes is None else bytes_of(max_bytes),
         keep_last=keep_last,
         keep_full=keep_full,
         keep_daily=keep_daily,
@@ -259,18 +274,6 @@ def prune(
         report = store.backups.prune(policy, dry_run=dry_run)
     data = backup_lines.prune_data(report, dry_run=dry_run)
     _tell(session, data, backup_lines.prune_lines(session.out, report, dry_run=dry_run))
-
-
-def _bytes(text: str) -> int:
-    """Return the number of bytes that a text names: `kB` is 1000 of them, `KiB` is 1024."""
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(
-            f"{shown(text)} is no size", hint="Write a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB."
-        )
-    unit = (found[2] or "B").upper()
-    factor: int = (1024 if "I" in unit else 1000) ** _POWERS.index(unit[0])
-    return int(found[1]) * factor
 
 
 @command(backups, "rewrap")

@@ -18,12 +18,12 @@ from backstory.domain.scopes import Scope
 from backstory.hooks.async_background import AsyncBackground
 from backstory.hooks.handle import HookHandle
 from backstory.hooks.history import (
+    CompactionReport,
     HookExecution,
     HookRegistration,
     HookStats,
     Listing,
     Retention,
-    CompactionReport,
     Wanted,
     compact,
     registrations,

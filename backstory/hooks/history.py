@@ -17,8 +17,8 @@ from backstory.hooks.recording import stream_of
 from backstory.hooks.retention import (
     RUNS,
     Compacted,
-    Retention,
     CompactionReport,
+    Retention,
     compact,
     compacted,
     hook_of,
@@ -202,12 +202,12 @@ def _registration_of(row: StoredEvent) -> HookRegistration:
 
 
 __all__ = [
+    "CompactionReport",
     "HookExecution",
     "HookRegistration",
     "HookStats",
     "Listing",
     "Retention",
-    "CompactionReport",
     "Wanted",
     "compact",
     "execution_of",

@@ -245,8 +245,8 @@ def left_out(core: Core, rows: Sequence[StoredEvent], past: Mapping[str, Compact
 __all__ = [
     "RUNS",
     "Compacted",
-    "Retention",
     "CompactionReport",
+    "Retention",
     "compact",
     "compacted",
     "hook_of",

@@ -25,8 +25,8 @@ from backstory.domain.migrations import Migration
 from backstory.domain.ports import Program
 from backstory.domain.scopes import Scope
 from backstory.domain.selection import Selection, selection_of
-from backstory.migrations import registering, runs
 from backstory.firing import fired
+from backstory.migrations import registering, runs
 from backstory.migrations.items import Item, items_in, scopes_in
 from backstory.migrations.planning import plan as planned
 from backstory.migrations.reports import ItemError, MigrationReport, PlanFacts, Preview, RollbackConflict

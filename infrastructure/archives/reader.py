@@ -7,6 +7,7 @@ import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from backstory.domain.errors import EncryptionError
 from backstory.infrastructure.archives.chunks import Frame, Place, frames, open_frame, place_of_part
@@ -23,6 +24,9 @@ from backstory.infrastructure.archives.source import InputFile, Source, opened
 from backstory.infrastructure.archives.tail import read_tail
 
 __all__ = ["ArchiveReader", "Ends", "read_ends", "read_manifest", "reading", "seal_of"]
+
+
+_BLOCK_BYTES: Final = 1024 * 1024
 
 
 @contextmanager
@@ -108,6 +112,17 @@ class ArchiveReader:
             yield from self._parts()
         except BrokenError as error:
             raise error.told(self._name) from error
+
+    def check_whole(self) -> None:
+        """Hold all bytes of the file against the hash of the whole; raises `IntegrityError`."""
+        whole = hashlib.sha256()
+        self._file.seek(0)
+        left = self._tail.hashed_bytes
+        while left and (block := self._file.read(min(left, _BLOCK_BYTES))):
+            whole.update(block)
+            left -= len(block)
+        if not hmac.compare_digest(whole.digest(), self._tail.whole):
+            raise BrokenError("hash", self._tail.offset, "the hash of the whole is another").told(self._name)
 
     def part(self, name: str) -> Iterator[list[bytes]]:
         """Yield the records of one part, some at a time; nothing if there is no such part.

@@ -143,7 +143,7 @@ def test_a_half_written_file_under_a_backups_name_is_told_and_left_alone(store: 
     assert sorted(store.backups.usage().unreadable) == sorted(
         str(half.parent / name) for name in ("half.bsa", "empty.bsa", "text.bsa")
     )
-    with harmless(store, tmp_path), pytest.raises(BackupError, match="cannot be read"):
+    with harmless(store, tmp_path), pytest.raises(IntegrityError, match="cannot be read"):
         store.backups.restore(half)
     assert not store.backups.validate(half).is_valid
     second = store.backups.create("incremental")

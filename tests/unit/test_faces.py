@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 import backstory
+from backstory.backups.async_face import AsyncBackups
+from backstory.backups.face import Backups
 from backstory.hooks.async_face import AsyncHooks
 from backstory.hooks.face import Hooks
 from backstory.migrations.async_face import AsyncMigrationPlan, AsyncMigrations
@@ -40,6 +42,7 @@ def test_the_blocking_face_is_what_the_asyncio_face_gives() -> None:
         (Schemas, AsyncSchemas),
         (Migrations, AsyncMigrations),
         (MigrationPlan, AsyncMigrationPlan),
+        (Backups, AsyncBackups),
     ],
 )
 def test_both_faces_have_the_same_methods_with_the_same_arguments(blocking: type, asyncio: type) -> None:
