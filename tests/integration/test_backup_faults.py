@@ -19,6 +19,7 @@ from backstory import (
     BackupError,
     Encryption,
     EncryptionError,
+    IntegrityError,
     NotFoundError,
     RetentionPolicy,
     StoreUnavailableError,
