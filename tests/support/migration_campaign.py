@@ -48,20 +48,20 @@ KINDS: Final = ("run", "failing", "rollback")
 
 
 class Nursery:
-    """Forks processes that migrate, and kills them."""
+    """Forks processes that do what an order, a dataclass, tells them, and kills them."""
 
     def __init__(self, child: Child) -> None:
         self._child = child
         self._lines = Lines(child)
 
-    def start(self, order: Order) -> int:
+    def start(self, order: Any) -> int:
         """Start a process and return its id, once it has opened the store."""
         self.tell(order)
         pid = int(self.hear("started ").removeprefix("started "))
         self.hear("open")
         return pid
 
-    def tell(self, order: Order) -> None:
+    def tell(self, order: Any) -> None:
         """Start a process without waiting for it."""
         told(self._child, json.dumps(asdict(order)))
 
@@ -70,6 +70,15 @@ class Nursery:
         while not (line := self._lines.next() or "").startswith(word):
             pass
         return line
+
+    def heard_within(self, word: str, timeout_s: float) -> str:
+        """Return the line that begins with a word if it came within so many seconds, else nothing."""
+        until = time.monotonic() + timeout_s
+        while (left := until - time.monotonic()) > 0:
+            line = self._lines.next(left)
+            if line is None or line.startswith(word):
+                return line or ""
+        return ""
 
     def let_work(self, batches: int, pause_s: float) -> None:
         """Hear so many batches, then whatever comes within a moment."""
@@ -94,10 +103,10 @@ class Nursery:
 
 
 @contextmanager
-def nurseries(count: int = 1) -> Iterator[list[Nursery]]:
+def nurseries(count: int = 1, *, runner: str = "tests.support.migration_runner") -> Iterator[list[Nursery]]:
     """Give nurseries; one has one process at a time."""
     with children() as started:
-        yield [Nursery(each) for each in [started.start("tests.support.migration_runner") for _ in range(count)]]
+        yield [Nursery(each) for each in [started.start(runner) for _ in range(count)]]
 
 
 @dataclass
