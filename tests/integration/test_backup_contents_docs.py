@@ -122,9 +122,7 @@ def test_the_script_is_short() -> None:
     assert len(script().splitlines()) <= 100
 
 
-def test_the_parts_are_those_of_the_document_in_its_order(
-    store: StateStore, clock: ManualClock, tmp_path: Path
-) -> None:
+def test_the_parts_are_those_of_the_document_in_its_order(store: StateStore, clock: ManualClock) -> None:
     lived_in(store, clock)
     whole, some = store.backups.create(), store.backups.create(scopes=["agent:a"])
     named = re.findall(r"^\| `(\w+)` \|", DOCUMENT.read_text(encoding="utf-8").split("##")[0], re.MULTILINE)
