@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from backstory.backups.aside import aside
 from backstory.backups.reports import BackupUsage
-from backstory.backups.shelf import Placed, Shelf, is_path, shelf_of, target_holding
+from backstory.backups.shelf import Placed, Shelf, is_path, names, shelf_of, target_holding
 from backstory.backups.target import Target
 from backstory.backups.targets import target_of
 from backstory.core import Core
@@ -72,12 +72,15 @@ def find(core: Core, wanted: object) -> Program[tuple[Shelf, Placed]]:
         return found, found.get(wanted)
     except NotFoundError:
         known = yield from _known(core)
-        lost = [said["path"] for backup_id, said in known.items() if str(wanted) in {backup_id, said["path"]}]
+        lost = [
+            (backup_id, said["path"]) for backup_id, said in known.items() if names(wanted, backup_id, said["path"])
+        ]
         if lost:
+            backup_id, path = lost[0]
             raise BackupError(
-                f"the file of backup {wanted} is gone: {lost[0]}",
-                backup_id=str(wanted),
-                path=lost[0],
+                f"the file of backup {backup_id} is gone: {path}",
+                backup_id=backup_id,
+                path=path,
                 hint="Bring it back from another copy, or restore another backup.",
             ) from None
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os import PathLike
@@ -15,7 +16,7 @@ from backstory.backups.targets import target_of
 from backstory.domain.backup_manifests import newest_first, standings
 from backstory.domain.errors import BackstoryError, BackupError, IntegrityError, InvalidValueError, NotFoundError, shown
 
-__all__ = ["Placed", "Shelf", "is_path", "shelf_of", "target_holding"]
+__all__ = ["Placed", "Shelf", "is_path", "names", "shelf_of", "target_holding"]
 
 _SHORTEST_PREFIX: Final = 8
 _ID_DIGITS: Final = 32
@@ -152,6 +153,14 @@ def is_path(wanted: object) -> bool:
     return isinstance(wanted, PathLike) or (isinstance(wanted, str) and ("/" in wanted or wanted.endswith(".bsa")))
 
 
+def names(wanted: object, backup_id: str, path: str) -> bool:
+    """Return whether a backup of this id and path is meant: by its id, the beginning of it, or its path."""
+    text = str(wanted)
+    if is_path(wanted):
+        return _same_file(path, text)
+    return text == backup_id or (len(text) >= _SHORTEST_PREFIX and backup_id.startswith(text))
+
+
 def _carries_on(child: Entry, parent: Entry) -> bool:
     return (
         child.log_id == parent.log_id
@@ -164,7 +173,8 @@ def _carries_on(child: Entry, parent: Entry) -> bool:
 def _same_file(path: str, other: str) -> bool:
     if "://" in path or "://" in other:
         return path.removeprefix("file://") == other.removeprefix("file://")
-    return Path(path).absolute() == Path(other).absolute()
+    # As targets make places absolute: without the dots.
+    return os.path.abspath(path) == os.path.abspath(other)  # noqa: PTH100 - Path.absolute keeps them
 
 
 def _text(wanted: object) -> str:

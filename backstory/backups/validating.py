@@ -62,7 +62,8 @@ def _archive_problems(placed: Placed, encryption: Encryption | None) -> list[str
             report = verify_archive(file, encryption=encryption)
     except BackstoryError as error:
         return [error.message]
-    found = [f"{path}: {problem.message}" for problem in report.problems]
+    told = [problem.message for problem in report.problems]
+    found = [message if message.startswith(path) else f"{path}: {message}" for message in told]
     if not found and placed.entry.backup.encrypted and encryption is None:
         found.append(f"{path} is encrypted: without its key nobody can tell whether it can be restored")
     return found

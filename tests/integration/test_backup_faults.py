@@ -107,8 +107,9 @@ def test_a_lost_file_is_named_and_no_other_backup_is_harmed(store: StateStore, t
     assert not report.is_valid
     assert lost.path in report.errors[0]
     with harmless(store, tmp_path):
-        for wanted, into in ((lost.id, None), (lost.path, None), (lost.id, new_url(tmp_path))):
-            with pytest.raises(BackupError, match="gone"):
+        relative = os.path.relpath(lost.path)
+        for wanted, into in ((lost.id, None), (lost.path, None), (relative, None), (lost.id[:31], new_url(tmp_path))):
+            with pytest.raises(BackupError, match=f"{lost.id} is gone: {lost.path}"):
                 store.backups.restore(wanted, into=into)
         with pytest.raises(NotFoundError):
             backstory.restore(lost.path, new_url(tmp_path))
@@ -339,6 +340,7 @@ def test_a_wrong_key_is_refused_and_changes_nothing(store: StateStore, tmp_path:
     report = store.backups.validate(backup.id, encryption=WRONG)
     assert not report.is_valid
     assert "key" in report.errors[0]
+    assert 1 == report.errors[0].count(backup.path)
     for wrong in (WRONG, None, Encryption(key=b"k" * 32)):
         with harmless(store, tmp_path):
             with pytest.raises(EncryptionError):
@@ -538,6 +540,18 @@ def test_a_folder_that_is_gone_is_told_and_made_again(store: StateStore, folder:
         store.backups.create("incremental")
     assert () == tuple(store.backups.prune(RetentionPolicy(max_count=0)).deleted)
     assert_restores(store, store.backups.create(), new_url(tmp_path))
+
+
+def test_a_backup_is_named_by_any_way_to_its_file(
+    store: StateStore, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = store.backups.create()
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for way in (f"../kept/{Path(backup.path).name}", folder / "." / ".." / "kept" / Path(backup.path).name):
+        assert backup == store.backups.info(way)
+        backstory.restore(way, new_url(tmp_path))
+        remove(new_url(tmp_path))
 
 
 def test_a_folder_that_was_moved_is_found_where_it_is(
