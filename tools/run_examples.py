@@ -40,6 +40,7 @@ _VARYING = [
     (re.compile(r"\bin [\d.]+ s \(\d+ events/s\)"), "<rate>"),
     (re.compile(r"\b(bytes +)\d+"), r"\1<number>"),
     (re.compile(r" \([\d.]+ (?:us|ms|s)\)"), " <duration>"),
+    (re.compile(r"\b(damaged at byte )\d+"), r"\1<number>"),
 ]
 
 
