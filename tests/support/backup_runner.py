@@ -1,7 +1,7 @@
 """A nursery of processes that work on backups and are there to be killed: `python -m tests.support.backup_runner`.
 
-For each line, an `Order` as JSON, it forks a process and says `started PID`; after one more line it waits for that
-one's end and says `ended STATUS`. The process says `open` when it has opened the store, `at DONE` as it goes on, and
+For each line, an `Order` as JSON, it forks a process; after one more line it waits for that one's end and says
+`ended STATUS`. The process says `started PID`, `open` when it has opened the store, `at DONE` as it goes on, and
 `over` at the end, with the error if there was one.
 """
 
@@ -64,13 +64,13 @@ def main() -> None:
         child = os.fork()
         if child == 0:
             try:
+                say(f"started {os.getpid()}")
                 work(Order(**json.loads(line)))
                 say("over")
             except BaseException as error:  # noqa: BLE001 - whatever it is, the test must hear of it
                 say(f"over with {error!r}")
             finally:
                 os._exit(0)
-        say(f"started {child}")
         sys.stdin.readline()
         _, status = os.waitpid(child, 0)
         say(f"ended {status}")
