@@ -243,7 +243,7 @@ def test_an_outcome_that_nobody_knows_is_told_so_and_not_called_a_failure(tmp_pa
             fill(store)
             backup = store.backups.create()
             store.set(HOME, "step", "later")
-            vfs.arm(Fault("sync", "late", lasting=True))
+            vfs.arm(Fault("sync", "late"))
             with pytest.raises(StoreUnavailableError) as caught:
                 store.backups.restore(backup.id)
             vfs.heal()
@@ -425,18 +425,27 @@ def test_another_archive_in_the_place_of_a_parent_is_refused(store: StateStore, 
     assert_restores(store, older, new_url(tmp_path))
 
 
-def test_a_parents_id_does_not_make_another_log_its_parent(
-    store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("how", ["another log", "the same log gone on otherwise"])
+def test_a_parents_id_does_not_make_another_archive_its_parent(
+    how: str, store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    base = store.backups.create()
+    store.set(HOME, "step", "second")
     parent = store.backups.create()
-    child = store.backups.create("incremental")
+    child = store.backups.create("incremental", parent=parent)
 
     class Same:
         def hex(self) -> str:
             return parent.id
 
-    with backstory.open("memory://", backups=str(tmp_path / "foreign")) as other:
-        fill(other)
+    if how == "another log":
+        other_url = "memory://"
+    else:
+        other_url = f"sqlite:///{tmp_path / 'other.db'}"
+        store.backups.restore(base.id, into=other_url)
+    with backstory.open(other_url, backups=str(tmp_path / "foreign")) as other:
+        while other.position() < parent.position:
+            other.set(HOME, "step", "otherwise")
         monkeypatch.setattr(ordering, "new_id", Same)
         forged = other.backups.create()
         monkeypatch.undo()
