@@ -36,6 +36,18 @@ from backstory.projections.points import At
 __all__ = ["checked_point", "into_new", "restore", "validate"]
 
 
+def _refuse_nothing(placed: Placed, selection: Selection) -> None:
+    """Raise `BackupError` where a selection selects nothing at all: it may be misspelled."""
+    backup = placed.entry.backup
+    if selection != Selection():
+        raise BackupError(
+            f"nothing is selected by {selection}: no such key is there, neither in backup {backup.id} nor in the store",
+            backup_id=backup.id,
+            path=backup.path,
+            hint="Check scope and keys: `scopes(as_of=...)` and `keys(scope, as_of=...)` list what there was.",
+        )
+
+
 class Asked(NamedTuple):
     """What is wanted of a restore; `into` is empty for the live store."""
 
@@ -145,6 +157,8 @@ def _live(core: Core, found: Shelf, placed: Placed, point: object, ask: Asked) -
     scopes = placed.entry.backup.scopes
     wanted = Wanted(ask.selection, None if scopes is None else frozenset(map(str, scopes)))
     change = yield from planned(core, target, wanted)
+    if not change.target and not change.live:
+        _refuse_nothing(placed, ask.selection)
     differences = change.differences()
     if not ask.dry_run:
         report = yield from restored(core, change, backup_id, position)
@@ -230,6 +244,8 @@ def into_new(
             report = renewed(part, place, into, encryption, settings=settings, told=told)
         return replace(report, backup_id=backup_id)
     values = state_of(part, place, selection, scopes, encryption=encryption)
+    if not values:
+        _refuse_nothing(chain[-1], selection)
     if dry_run:
         return RestoreReport(backup_id, place.position, len(values), into=into, dry_run=True)
     made = {"namespace": settings.namespace, "durability": settings.durability, "clock": clock}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from backstory.backups.entries import Entry
 from backstory.domain.branches import Lineage
@@ -18,6 +18,7 @@ from backstory.infrastructure.sqlite.folded_state import FoldedState
 
 __all__ = ["Seen", "state_hash"]
 
+T = TypeVar("T")
 #: So many keys are looked up at once.
 _TOGETHER: Final = 500
 
@@ -41,25 +42,34 @@ def state_hash(seen: Seen, scopes: tuple[Scope, ...] | None, parent: Entry) -> P
     found = StateHash(parent.state_hash, parent.backup.entries)
     for stands in _batches(seen.folded.stands()):
         yield from _exchange(found, stands, seen, parent)
-    gone = yield from _expired(seen, scopes, parent)
-    for stands in _batches(iter(gone)):
-        yield from _exchange(found, stands, seen, parent)
+    untouched = yield from _ending(seen, scopes, parent)
+    for places in _batches(iter(untouched)):
+        yield from _expire(found, places, seen, parent)
     return found
 
 
-def _batches(stands: Iterator[Stand]) -> Iterator[list[Stand]]:
-    while batch := list(islice(stands, _TOGETHER)):
+def _batches(items: Iterator[T]) -> Iterator[list[T]]:
+    while batch := list(islice(items, _TOGETHER)):
         yield batch
 
 
-def _expired(seen: Seen, scopes: tuple[Scope, ...] | None, parent: Entry) -> Program[list[Stand]]:
-    """Return the keys that nobody has touched since, and whose value has expired."""
+def _ending(seen: Seen, scopes: tuple[Scope, ...] | None, parent: Entry) -> Program[list[tuple[str, str]]]:
+    """Return the keys that nobody has touched since, and of which a value, perhaps an earlier one, has expired."""
     span = to_micros(parent.recorded_at), seen.head.recorded_us
     ended = set((yield from seen.reader.expiring(seen.lineage, *span)))
     if ended:
         ended.difference_update((stand.stream, stand.key) for stand in seen.folded.stands())
     wanted = None if scopes is None else set(map(str, scopes))
-    return [Stand(stream, key, 0) for stream, key in sorted(ended) if wanted is None or stream in wanted]
+    return [at for at in sorted(ended) if wanted is None or at[0] in wanted]
+
+
+def _expire(found: StateHash, places: Sequence[tuple[str, str]], seen: Seen, parent: Entry) -> Program[None]:
+    """Take out what some keys held at the parent's position and has expired since."""
+    position, instant_us = parent.backup.position, to_micros(parent.recorded_at)
+    heads = yield from gather([seen.reader.key_head(seen.lineage, *at, position) for at in places])
+    for at, head in zip(places, heads, strict=True):
+        if head.present(instant_us) and not head.present(seen.head.recorded_us):
+            found.remove(pack_stand(Stand(*at, head.position, head.expires_us)))
 
 
 def _counted(seen: Seen, scopes: Iterable[Scope]) -> Program[StateHash]:

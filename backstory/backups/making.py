@@ -7,14 +7,14 @@ head that it found, page by page, and folds on the way what became of each key.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
 from backstory.backups.announcing import failed, said, snapshot_of
 from backstory.backups.aside import Progress, aside, tell
-from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE
+from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE, opened
 from backstory.backups.entries import Entry, entry_at, info_of
 from backstory.backups.figures import Seen, state_hash
 from backstory.backups.shelf import Placed, Shelf
@@ -23,7 +23,7 @@ from backstory.core import Core
 from backstory.domain.backup_manifests import Backup, BackupKind
 from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.chain import genesis
-from backstory.domain.errors import BackstoryError, BackupError
+from backstory.domain.errors import BackstoryError, BackupError, EncryptionError, IntegrityError
 from backstory.domain.events import StoredEvent, from_micros
 from backstory.domain.packed_events import pack
 from backstory.domain.ports import LogHead, LogQuery, Program
@@ -43,6 +43,8 @@ __all__ = ["Wish", "create", "hash_at", "written_since"]
 _MOST: Final = 2000
 _PAGE_BYTES: Final = 4_000_000
 _FIRST_PAGE: Final = 100
+#: What an event takes beside its data, roughly.
+_OTHER_BYTES: Final = 200
 #: So many events are written before writers in other threads have the interpreter for a moment.
 _SLICE: Final = 50
 
@@ -99,12 +101,13 @@ def _parent(core: Core, wish: Wish, shelf: Shelf) -> Program[Placed | None]:
                 f"backup {parent.entry.backup.id} cannot be the parent: it {problem}", backup_id=parent.entry.backup.id
             )
         return parent
-    for parent in sorted(shelf.restorable(), key=lambda each: -each.entry.backup.position):
+    beside = [each for each in shelf.restorable() if each.target.place == wish.target.place]
+    for parent in sorted(beside, key=lambda each: -each.entry.backup.position):
         if (yield from _problem(core, wish, parent)) is None:
             return parent
     raise BackupError(
-        "there is no backup to build on: none of this log, branch and scopes, encrypted or not as this one",
-        hint="Make a full one first.",
+        f"there is no backup to build on in {wish.target.place}: none of this log, branch, scopes and key",
+        hint="Make a full one first, or name a parent.",
     )
 
 
@@ -117,12 +120,25 @@ def _problem(core: Core, wish: Wish, parent: Placed) -> Program[str | None]:
         return f"is of branch {backup.branch}"
     if backup.scopes is not None and (wish.scopes is None or not set(wish.scopes) <= set(backup.scopes)):
         return "leaves out some of the scopes"
-    if backup.encrypted != (wish.encryption is not None):
-        return "is encrypted, and no key was given" if backup.encrypted else "is not encrypted"
     digest = yield from hash_at(core, backup.position)
     if digest != parent.entry.head_hash:
         return "holds a log that went on otherwise: this store was restored since"
-    return None
+    return (yield from aside(lambda: _key_problem(parent, wish.encryption)))
+
+
+def _key_problem(parent: Placed, encryption: Encryption | None) -> str | None:
+    """Return why a key does not open a backup, or None: a chain is restored with one key."""
+    if parent.entry.backup.encrypted != (encryption is not None):
+        return "is encrypted, and no key was given" if parent.entry.backup.encrypted else "is not encrypted"
+    try:
+        with opened(parent, encryption):
+            return None
+    except EncryptionError as error:
+        return f"needs another key: {error.message}"
+    except BackupError as error:
+        return f"cannot be read: {error.message}"
+    except IntegrityError as error:
+        return f"is damaged: {error.message}"
 
 
 def hash_at(core: Core, position: int) -> Program[bytes | None]:
@@ -158,8 +174,7 @@ def _written(
     try:
         yield from aside(lambda: job.begin(core.branch.name))
         total = head.position - since
-        for query in _queries((yield from everything(core)), wish.scopes, since, head.position):
-            yield from _copied(core, query, job, progress, total)
+        yield from _copied(core, job, since, head.position, progress)
         yield from tell(progress, total, total)
         if parent is None:
             figures = yield from aside(lambda: job.write_state(head.recorded_us))
@@ -205,24 +220,37 @@ def lineage_within(lineage: Lineage, position: int) -> Lineage:
     return tuple((branch, min(limit, position)) for branch, limit in lineage)
 
 
-def _queries(lineage: Lineage, scopes: Iterable[Scope] | None, after: int, until: int) -> Iterator[LogQuery]:
-    whole = LogQuery(lineage, after, until, limit=_FIRST_PAGE)
-    if scopes is None:
-        yield whole
-    else:
-        yield from (whole._replace(stream=str(scope)) for scope in scopes)
+def _copied(core: Core, job: _Job, after: int, until: int, progress: Progress | None) -> Program[None]:
+    """Copy the log after a position up to another: every event of it, or those of some scopes."""
+    query = LogQuery((yield from everything(core)), after, until, limit=_FIRST_PAGE)
+    if job.wish.scopes is not None:
+        for scope in job.wish.scopes:
+            yield from _copied_pages(core, job, query._replace(stream=str(scope)), progress)
+        return
+    # Positions are dense: a page is told where it ends, so that the database looks no further.
+    while after < until:
+        page = query._replace(after=after, until=min(until, after + query.limit))
+        size = yield from _copied_page(core, job, page, progress, until - query.after)
+        after, query = page.until, query._replace(limit=size)
 
 
-def _copied(core: Core, query: LogQuery, job: _Job, progress: Progress | None, total: int) -> Program[None]:
-    """Copy what a query finds."""
+def _copied_pages(core: Core, job: _Job, query: LogQuery, progress: Progress | None) -> Program[None]:
+    total = query.until - query.after
     while True:
-        rows = yield from core.engine.page(query)
-        yield from aside(lambda rows=rows: job.take(rows))  # type: ignore[misc]
-        yield from tell(progress, min(job.events, total), total)
-        if len(rows) < query.limit:
+        before = job.events
+        size = yield from _copied_page(core, job, query, progress, total)
+        if job.events - before < query.limit:
             return
-        taken = sum(len(row.data) + 200 for row in rows)
-        query = query._replace(after=rows[-1].position, limit=max(1, min(_MOST, len(rows) * _PAGE_BYTES // taken)))
+        query = query._replace(after=job.last, limit=size)
+
+
+def _copied_page(core: Core, job: _Job, query: LogQuery, progress: Progress | None, total: int) -> Program[int]:
+    """Copy a page; return how many events the next one should have."""
+    rows = yield from core.engine.page(query)
+    yield from aside(lambda: job.take(rows))
+    yield from tell(progress, min(job.events, total), total)
+    taken = sum(len(row.data) + _OTHER_BYTES for row in rows)
+    return max(1, min(_MOST, len(rows) * _PAGE_BYTES // max(1, taken)))
 
 
 def _schemas(core: Core) -> Program[dict[str, tuple[str, ...]]]:
@@ -237,7 +265,7 @@ class _Job:
     """An archive that is being written, and what is folded for it; its methods block."""
 
     def __init__(self, wish: Wish, name: str, backup_id: str, lineage: Lineage) -> None:
-        self._wish = wish
+        self.wish: Final = wish
         self._name = name
         self._backup_id = backup_id
         self._lineage = lineage
@@ -245,24 +273,25 @@ class _Job:
         self._writer: ArchiveWriter | None = None
         self.folded = FoldedState(lineage)
         self.events = 0
+        self.last = 0
 
     def begin(self, branch: str) -> None:
-        place = self._wish.target.writing(self._name)
+        place = self.wish.target.writing(self._name)
         file = place.__enter__()
         self._place = place
         self._writer = writer = ArchiveWriter(
             file,
             backup_id=self._backup_id,
-            compression=self._wish.compression,
-            level=self._wish.level,
-            encryption=self._wish.encryption,
-            name=self._wish.target.path_of(self._name),
+            compression=self.wish.compression,
+            level=self.wish.level,
+            encryption=self.wish.encryption,
+            name=self.wish.target.path_of(self._name),
         )
         writer.begin(ABOUT)
         writer.write(
             encode_value({"records": RECORDS, "branch": branch, "lineage": [list(each) for each in self._lineage]})
         )
-        writer.begin(EVENTS if self._wish.scopes is None else SELECTED)
+        writer.begin(EVENTS if self.wish.scopes is None else SELECTED)
 
     def take(self, rows: Sequence[StoredEvent]) -> None:
         assert self._writer is not None
@@ -272,6 +301,7 @@ class _Job:
             self.folded.take(part)
             time.sleep(0)  # whoever waits for the interpreter goes first
         self.events += len(rows)
+        self.last = rows[-1].position if rows else self.last
 
     def write_state(self, instant_us: int) -> StateHash:
         """Write where the keys stand that were touched; return what these come to at an instant."""
@@ -279,7 +309,9 @@ class _Job:
         found = StateHash()
 
         def records() -> Iterator[bytes]:
-            for stand in self.folded.stands():
+            for count, stand in enumerate(self.folded.stands()):
+                if not count % _SLICE:
+                    time.sleep(0)
                 record = pack_stand(stand)
                 if stand.present(instant_us):
                     found.add(record)
@@ -292,8 +324,8 @@ class _Job:
     def finish(self, info: dict[str, Any], consumers: dict[str, int]) -> Entry:
         assert self._writer is not None
         assert self._place is not None
-        writer, target = self._writer, self._wish.target
-        if self._wish.scopes is None:
+        writer, target = self._writer, self.wish.target
+        if self.wish.scopes is None:
             writer.begin(CONSUMERS)
             writer.write_all(encode_value(list(each)) for each in sorted(consumers.items()))
         writer.finish(info)

@@ -121,5 +121,5 @@ def refuse_beyond(placed: Placed, as_of: object) -> BackupError:
         f"nothing that is here holds the log up to {as_of}",
         backup_id=backup.id,
         path=backup.path,
-        hint="Restore it without `as_of`, or a later backup.",
+        hint="Restore it without `as_of`, or as of an earlier point.",
     )

@@ -20,6 +20,7 @@ __all__ = ["FoldedState"]
 
 #: So many keys take some 20 MB.
 _MOST: Final = 100_000
+_REMOVED: Final = (0, None)
 _CREATE: Final = """
 CREATE TABLE stands (stream TEXT, key TEXT, position INTEGER, expires_us INTEGER, PRIMARY KEY (stream, key))
 WITHOUT ROWID
@@ -32,38 +33,50 @@ class FoldedState:
     def __init__(self, lineage: Lineage, *, most: int = _MOST) -> None:
         self._limits = dict(lineage)
         self._most = most
-        self._stands: dict[tuple[str, str], tuple[int, int | None]] = {}
+        self._stands: dict[str, dict[str, tuple[int, int | None]]] = {}
+        self._count = 0
         self._spilled: apsw.Connection | None = None
 
     def take(self, rows: Iterable[StoredEvent]) -> None:
         """Fold events; those of other branches are passed over."""
-        stands, limits = self._stands, self._limits
+        limits = self._limits
         for row in rows:
             kind = row.type
             if row.position > limits.get(row.branch, 0):
                 continue
             if kind == STATE_SET:
-                stands[row.stream, row.key] = (row.position, row.expires_us)  # type: ignore[index]
+                self._put(row.stream, row.key, (row.position, row.expires_us))  # type: ignore[arg-type]
             elif kind == STATE_DELETED:
-                stands[row.stream, row.key] = (0, None)  # type: ignore[index]
+                self._put(row.stream, row.key, _REMOVED)  # type: ignore[arg-type]
             elif kind == SCOPE_CLEARED:
                 for key in codec.decode_value(row.data)["keys"]:
-                    stands[row.stream, key] = (0, None)
-        if len(stands) > self._most:
+                    self._put(row.stream, key, _REMOVED)
+        if self._count > self._most:
             self._spill()
+
+    def _put(self, stream: str, key: str, stand: tuple[int, int | None]) -> None:
+        keys = self._stands.get(stream)
+        if keys is None:
+            keys = self._stands[stream] = {}
+        before = len(keys)
+        keys[key] = stand
+        self._count += len(keys) - before
 
     def stands(self) -> Iterator[Stand]:
         """Yield what became of each key, by scope and key."""
         if self._spilled is None:
-            self._stands = dict(sorted(self._stands.items()))  # which costs little where it was done before
-            new = tuple.__new__  # without the call in between: this runs for every key
-            for (stream, key), (position, expires_us) in self._stands.items():
-                yield new(Stand, (stream, key, position, expires_us))
+            yield from self._kept()
             return
         self._spill()
         rows = self._spilled.execute("SELECT stream, key, position, expires_us FROM stands ORDER BY stream, key")
         for row in rows:
             yield Stand(*row)
+
+    def _kept(self) -> Iterator[Stand]:
+        new = tuple.__new__  # without the call in between: this runs for every key
+        for stream in sorted(self._stands):
+            for key, (position, expires_us) in sorted(self._stands[stream].items()):
+                yield new(Stand, (stream, key, position, expires_us))
 
     def _spill(self) -> None:
         if self._spilled is None:
@@ -71,10 +84,10 @@ class FoldedState:
             self._spilled = apsw.Connection("")
             self._spilled.execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192")
             self._spilled.execute(_CREATE)
-        rows = [(stream, key, *stand) for (stream, key), stand in sorted(self._stands.items())]
         with self._spilled:
-            self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", rows)
+            self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", self._kept())
         self._stands.clear()
+        self._count = 0
 
     def close(self) -> None:
         """Let go of what is on disk; idempotent."""
@@ -82,3 +95,4 @@ class FoldedState:
             self._spilled.close()
             self._spilled = None
         self._stands.clear()
+        self._count = 0

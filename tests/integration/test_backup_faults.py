@@ -364,7 +364,9 @@ def test_a_lost_key_loses_what_it_closed_and_nothing_else(store: StateStore, tmp
     assert "without its key" in report.errors[0]
     with pytest.raises(BackupError):
         store.backups.create("incremental", parent=second)
-    assert plain.id == store.backups.create("incremental").parent_id, "one without a key builds on one without"
+    assert plain.id == store.backups.create("incremental", target=tmp_path / "plain").parent_id, (
+        "one without a key builds on one without"
+    )
     assert_restores(store, plain, new_url(tmp_path))
     fresh = store.backups.create(encryption=WRONG)
     assert_restores(store, fresh, new_url(tmp_path), encryption=WRONG)

@@ -150,6 +150,8 @@ def is_as_it_was(
     wanted |= {at: value for at, value in was.items() if selection.fits(*at)}
     asked = {"as_of": as_of, "scope": selected[0], "keys": selected[1]}
 
+    if selected != (None, None) and not any(selection.fits(*at) for at in {*before, *was}):
+        return  # a restore of nothing is refused
     tried = store.backups.restore(backup.id, **asked, dry_run=True)
     assert head == store.position()
     report = store.backups.restore(backup.id, **asked)
@@ -610,3 +612,36 @@ def test_backups_of_other_stores_in_the_same_folder_are_left_alone(quick: Any, t
 
     assert 1 == len(quick.backups.prune(RetentionPolicy(max_count=1)).deleted)
     assert Path(foreign.path).exists()
+
+
+# Keys, and selections of nothing
+
+
+def test_a_chain_has_one_key_and_lies_in_one_place(quick: Any, tmp_path: Path) -> None:
+    with_values(quick)
+    first = quick.backups.create(encryption=FULL_KEY)
+    for other in (OTHER_KEY, backstory.Encryption(passphrase=f"{S} words", kdf="pbkdf2")):
+        with pytest.raises(BackupError, match="no backup to build on"):
+            quick.backups.create("incremental", encryption=other)
+        with pytest.raises(BackupError, match="needs another key"):
+            quick.backups.create("incremental", parent=first, encryption=other)
+    with pytest.raises(BackupError, match="no backup to build on"):
+        quick.backups.create("incremental", encryption=FULL_KEY, target=tmp_path / "elsewhere")
+    named = quick.backups.create("incremental", parent=first, encryption=FULL_KEY, target=tmp_path / "elsewhere")
+    assert first.id == named.parent_id
+    assert quick.backups.validate(named.id, encryption=FULL_KEY).is_valid
+
+
+def test_a_restore_of_nothing_is_refused(store: Any, tmp_path: Path) -> None:
+    with_values(store)
+    backup = store.backups.create()
+    head = store.position()
+    for asked in ({"scope": "agent:nobody"}, {"keys": "none/*"}, {"scope": S, "keys": "none"}):
+        with pytest.raises(BackupError, match="nothing is selected"):
+            store.backups.restore(backup.id, **asked)
+        with pytest.raises(BackupError, match="nothing is selected"):
+            store.backups.restore(backup.id, into=f"sqlite:///{tmp_path / 'n.db'}", **asked)
+    assert not (tmp_path / "n.db").exists()
+    assert not list(store.log(types="state.*", since=head))
+    store.clear(S)
+    assert 5 == store.backups.restore(backup.id, scope=S).restored
