@@ -13,8 +13,9 @@ from backstory.backups.announcing import failed, said
 from backstory.backups.aside import Progress, aside, aside_telling
 from backstory.backups.contents import check_chain
 from backstory.backups.finding import find
-from backstory.backups.making import hash_at, written_since
+from backstory.backups.making import written_since
 from backstory.backups.ordering import check_encryption, check_writable
+from backstory.backups.parents import hash_at
 from backstory.backups.places import beyond, chain_to, check_point, place_in, refuse_beyond
 from backstory.backups.renewing import Told, check_into, counted, renewed, sown
 from backstory.backups.reports import BackupValidation, RestoreReport

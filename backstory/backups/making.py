@@ -6,38 +6,29 @@ head that it found, page by page, and folds on the way what became of each key.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from backstory.backups.announcing import failed, said, snapshot_of
 from backstory.backups.aside import Progress, aside, tell
-from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE, opened
-from backstory.backups.entries import Entry, entry_at, info_of
+from backstory.backups.entries import Entry, info_of
 from backstory.backups.figures import Seen, state_hash
+from backstory.backups.parents import parent_for
 from backstory.backups.shelf import Placed, Shelf
 from backstory.backups.target import Target
+from backstory.backups.wishes import Wish
+from backstory.backups.writing import Job
 from backstory.core import Core
-from backstory.domain.backup_manifests import Backup, BackupKind
+from backstory.domain.backup_manifests import Backup
 from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.chain import genesis
-from backstory.domain.errors import BackstoryError, BackupError, EncryptionError, IntegrityError
-from backstory.domain.events import StoredEvent, from_micros
-from backstory.domain.packed_events import pack
+from backstory.domain.errors import BackstoryError
+from backstory.domain.events import from_micros
 from backstory.domain.ports import LogHead, LogQuery, Program
-from backstory.domain.scopes import Scope
-from backstory.domain.stands import pack_stand
-from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.archives.encryption import Encryption
-from backstory.infrastructure.archives.writer import ArchiveWriter
 from backstory.infrastructure.clock import new_id
-from backstory.infrastructure.codec import encode_value
-from backstory.infrastructure.sqlite.folded_state import FoldedState
 from backstory.schemas import registering
 
-__all__ = ["Wish", "create", "hash_at", "written_since"]
+__all__ = ["create", "written_since"]
 
 #: A page holds so many events at most, and about so many bytes.
 _MOST: Final = 2000
@@ -45,29 +36,12 @@ _PAGE_BYTES: Final = 4_000_000
 _FIRST_PAGE: Final = 100
 #: What an event takes beside its data, roughly.
 _OTHER_BYTES: Final = 200
-#: So many events are written before writers in other threads have the interpreter for a moment.
-_SLICE: Final = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A backup as it was asked for, checked."""
-
-    kind: BackupKind
-    target: Target
-    parent_id: str | None
-    scopes: tuple[Scope, ...] | None
-    compression: str
-    level: int | None
-    encryption: Encryption | None
-    importance: int
-    product: str
 
 
 def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progress | None) -> Program[Backup]:
     """Make a backup and return it; what fails leaves no file behind, and is said by `backup.failed`."""
     try:
-        parent = yield from _parent(core, wish, shelf)
+        parent = yield from parent_for(core, wish, shelf)
         head = yield from core.engine.head()
         entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head)
     except (BackstoryError, OSError) as error:
@@ -83,70 +57,6 @@ def _facts(backup: Backup) -> dict[str, Any]:
     facts: dict[str, Any] = {name: getattr(backup, name) for name in Backup.__dataclass_fields__}
     scopes = None if backup.scopes is None else list(map(str, backup.scopes))
     return {**facts, "scopes": scopes, "created_at": backup.created_at.isoformat()}
-
-
-# What it is made on
-
-
-def _parent(core: Core, wish: Wish, shelf: Shelf) -> Program[Placed | None]:
-    """Return the backup that an incremental one is made on; raises `BackupError` where there is none that fits."""
-    if wish.kind == "full":
-        return None
-    if wish.parent_id is not None:
-        parent = shelf.get(wish.parent_id)
-        shelf.chain_of(parent)
-        problem = yield from _problem(core, wish, parent)
-        if problem is not None:
-            raise BackupError(
-                f"backup {parent.entry.backup.id} cannot be the parent: it {problem}", backup_id=parent.entry.backup.id
-            )
-        return parent
-    beside = [each for each in shelf.restorable() if each.target.place == wish.target.place]
-    for parent in sorted(beside, key=lambda each: -each.entry.backup.position):
-        if (yield from _problem(core, wish, parent)) is None:
-            return parent
-    raise BackupError(
-        f"there is no backup to build on in {wish.target.place}: none of this log, branch, scopes and key",
-        hint="Make a full one first, or name a parent.",
-    )
-
-
-def _problem(core: Core, wish: Wish, parent: Placed) -> Program[str | None]:
-    """Return why a backup cannot be built on, or None."""
-    backup = parent.entry.backup
-    if parent.entry.log_id != core.engine.log_id:
-        return "is of another log"
-    if backup.branch != core.branch.name:
-        return f"is of branch {backup.branch}"
-    if backup.scopes is not None and (wish.scopes is None or not set(wish.scopes) <= set(backup.scopes)):
-        return "leaves out some of the scopes"
-    digest = yield from hash_at(core, backup.position)
-    if digest != parent.entry.head_hash:
-        return "holds a log that went on otherwise: this store was restored since"
-    return (yield from aside(lambda: _key_problem(parent, wish.encryption)))
-
-
-def _key_problem(parent: Placed, encryption: Encryption | None) -> str | None:
-    """Return why a key does not open a backup, or None: a chain is restored with one key."""
-    if parent.entry.backup.encrypted != (encryption is not None):
-        return "is encrypted, and no key was given" if parent.entry.backup.encrypted else "is not encrypted"
-    try:
-        with opened(parent, encryption):
-            return None
-    except EncryptionError as error:
-        return f"needs another key: {error.message}"
-    except BackupError as error:
-        return f"cannot be read: {error.message}"
-    except IntegrityError as error:
-        return f"is damaged: {error.message}"
-
-
-def hash_at(core: Core, position: int) -> Program[bytes | None]:
-    """Return the log's hash at a position, None where it does not reach so far."""
-    if position == 0:
-        return genesis(core.engine.log_id)
-    rows = yield from core.engine.events_at([position])
-    return rows[0].hash if rows else None
 
 
 # Writing it
@@ -170,7 +80,7 @@ def _written(
     made_at = from_micros(max(core.clock.now_us(), head.recorded_us))
     schemas = yield from _schemas(core)
     name = f"{made_at:%Y%m%dT%H%M%S%fZ}-{wish.kind}-{backup_id}.bsa"
-    job = _Job(wish, name, backup_id, lineage)
+    job = Job(wish, name, backup_id, lineage)
     try:
         yield from aside(lambda: job.begin(core.branch.name))
         total = head.position - since
@@ -202,7 +112,7 @@ def _written(
             schemas=schemas,
             product=wish.product,
         )
-        kept = {name: at for name, at in consumers.items() if wish.scopes is None and at <= head.position}
+        kept = {name: min(at, head.position) for name, at in consumers.items()}
         return (yield from aside(lambda: job.finish(info, kept)))
     except BaseException as error:
         job.abandon(error)
@@ -220,7 +130,7 @@ def lineage_within(lineage: Lineage, position: int) -> Lineage:
     return tuple((branch, min(limit, position)) for branch, limit in lineage)
 
 
-def _copied(core: Core, job: _Job, after: int, until: int, progress: Progress | None) -> Program[None]:
+def _copied(core: Core, job: Job, after: int, until: int, progress: Progress | None) -> Program[None]:
     """Copy the log after a position up to another: every event of it, or those of some scopes."""
     query = LogQuery((yield from everything(core)), after, until, limit=_FIRST_PAGE)
     if job.wish.scopes is not None:
@@ -234,7 +144,7 @@ def _copied(core: Core, job: _Job, after: int, until: int, progress: Progress | 
         after, query = page.until, query._replace(limit=size)
 
 
-def _copied_pages(core: Core, job: _Job, query: LogQuery, progress: Progress | None) -> Program[None]:
+def _copied_pages(core: Core, job: Job, query: LogQuery, progress: Progress | None) -> Program[None]:
     total = query.until - query.after
     while True:
         before = job.events
@@ -244,7 +154,7 @@ def _copied_pages(core: Core, job: _Job, query: LogQuery, progress: Progress | N
         query = query._replace(after=job.last, limit=size)
 
 
-def _copied_page(core: Core, job: _Job, query: LogQuery, progress: Progress | None, total: int) -> Program[int]:
+def _copied_page(core: Core, job: Job, query: LogQuery, progress: Progress | None, total: int) -> Program[int]:
     """Copy a page; return how many events the next one should have."""
     rows = yield from core.engine.page(query)
     yield from aside(lambda: job.take(rows))
@@ -259,89 +169,3 @@ def _schemas(core: Core) -> Program[dict[str, tuple[str, ...]]]:
         versions = yield from registering.versions(core, name)
         found[name] = tuple(each.version for each in versions)
     return found
-
-
-class _Job:
-    """An archive that is being written, and what is folded for it; its methods block."""
-
-    def __init__(self, wish: Wish, name: str, backup_id: str, lineage: Lineage) -> None:
-        self.wish: Final = wish
-        self._name = name
-        self._backup_id = backup_id
-        self._lineage = lineage
-        self._place: AbstractContextManager[BinaryIO] | None = None
-        self._writer: ArchiveWriter | None = None
-        self.folded = FoldedState(lineage)
-        self.events = 0
-        self.last = 0
-
-    def begin(self, branch: str) -> None:
-        place = self.wish.target.writing(self._name)
-        file = place.__enter__()
-        self._place = place
-        self._writer = writer = ArchiveWriter(
-            file,
-            backup_id=self._backup_id,
-            compression=self.wish.compression,
-            level=self.wish.level,
-            encryption=self.wish.encryption,
-            name=self.wish.target.path_of(self._name),
-        )
-        writer.begin(ABOUT)
-        writer.write(
-            encode_value({"records": RECORDS, "branch": branch, "lineage": [list(each) for each in self._lineage]})
-        )
-        writer.begin(EVENTS if self.wish.scopes is None else SELECTED)
-
-    def take(self, rows: Sequence[StoredEvent]) -> None:
-        assert self._writer is not None
-        for start in range(0, len(rows), _SLICE):
-            part = rows[start : start + _SLICE]
-            self._writer.write_all(map(pack, part))
-            self.folded.take(part)
-            time.sleep(0)  # whoever waits for the interpreter goes first
-        self.events += len(rows)
-        self.last = rows[-1].position if rows else self.last
-
-    def write_state(self, instant_us: int) -> StateHash:
-        """Write where the keys stand that were touched; return what these come to at an instant."""
-        assert self._writer is not None
-        found = StateHash()
-
-        def records() -> Iterator[bytes]:
-            for count, stand in enumerate(self.folded.stands()):
-                if not count % _SLICE:
-                    time.sleep(0)
-                record = pack_stand(stand)
-                if stand.present(instant_us):
-                    found.add(record)
-                yield record
-
-        self._writer.begin(STATE)
-        self._writer.write_all(records())
-        return found
-
-    def finish(self, info: dict[str, Any], consumers: dict[str, int]) -> Entry:
-        assert self._writer is not None
-        assert self._place is not None
-        writer, target = self._writer, self.wish.target
-        if self.wish.scopes is None:
-            writer.begin(CONSUMERS)
-            writer.write_all(encode_value(list(each)) for each in sorted(consumers.items()))
-        writer.finish(info)
-        place, self._place = self._place, None
-        place.__exit__(None, None, None)
-        self.folded.close()
-        with target.reading(self._name) as file:
-            return entry_at(file, path=target.path_of(self._name), name=self._name)
-
-    def abandon(self, error: BaseException) -> None:
-        """Leave nothing behind."""
-        self.folded.close()
-        if self._place is not None:
-            place, self._place = self._place, None
-            try:
-                place.__exit__(type(error), error, error.__traceback__)
-            except BaseException as again:  # noqa: BLE001 - the context manager raises again what it was given
-                if again is not error:
-                    error.add_note(f"and: {again}")

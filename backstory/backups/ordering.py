@@ -9,9 +9,10 @@ from typing import Final
 
 from backstory.backups.aside import Progress, aside
 from backstory.backups.finding import default_target, shelf
-from backstory.backups.making import Wish, create
+from backstory.backups.making import create
 from backstory.backups.shelf import Shelf
 from backstory.backups.targets import target_of
+from backstory.backups.wishes import Wish
 from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.errors import EncryptionError, InvalidValueError, ReadOnlyError, shown

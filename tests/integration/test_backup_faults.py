@@ -470,7 +470,7 @@ def test_an_archive_of_a_newer_release_says_which_to_install(
     store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as newer:
-        newer.setattr("backstory.backups.making.RECORDS", backup_contents.RECORDS + 1)
+        newer.setattr("backstory.backups.writing.RECORDS", backup_contents.RECORDS + 1)
         newer.setattr(ordering, "version", lambda _: "99.1.0")
         backup = store.backups.create()
     assert [backup.id] == [each.id for each in store.backups.list()]

@@ -1,0 +1,114 @@
+"""Writing: the archive of a backup, part after part, and what is folded for it on the way; all of this blocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, BinaryIO, Final
+
+from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE
+from backstory.backups.entries import Entry, entry_at
+from backstory.backups.wishes import Wish
+from backstory.domain.branches import Lineage
+from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import pack
+from backstory.domain.stands import pack_stand
+from backstory.domain.state_hash import StateHash
+from backstory.infrastructure.archives.writer import ArchiveWriter
+from backstory.infrastructure.codec import encode_value
+from backstory.infrastructure.sqlite.folded_state import FoldedState
+
+__all__ = ["Job"]
+
+#: So many events are written before writers in other threads have the interpreter for a moment.
+_SLICE: Final = 50
+
+
+class Job:
+    """An archive that is being written, and what is folded for it; its methods block."""
+
+    def __init__(self, wish: Wish, name: str, backup_id: str, lineage: Lineage) -> None:
+        self.wish: Final = wish
+        self._name = name
+        self._backup_id = backup_id
+        self._lineage = lineage
+        self._place: AbstractContextManager[BinaryIO] | None = None
+        self._writer: ArchiveWriter | None = None
+        self.folded = FoldedState(lineage)
+        self.events = 0
+        self.last = 0
+
+    def begin(self, branch: str) -> None:
+        """Open the file, and say what it is of; raises as targets and archives do."""
+        place = self.wish.target.writing(self._name)
+        file = place.__enter__()
+        self._place = place
+        self._writer = writer = ArchiveWriter(
+            file,
+            backup_id=self._backup_id,
+            compression=self.wish.compression,
+            level=self.wish.level,
+            encryption=self.wish.encryption,
+            name=self.wish.target.path_of(self._name),
+        )
+        writer.begin(ABOUT)
+        writer.write(
+            encode_value({"records": RECORDS, "branch": branch, "lineage": [list(each) for each in self._lineage]})
+        )
+        writer.begin(EVENTS if self.wish.scopes is None else SELECTED)
+
+    def take(self, rows: Sequence[StoredEvent]) -> None:
+        """Write the next events, and fold them."""
+        assert self._writer is not None
+        for start in range(0, len(rows), _SLICE):
+            part = rows[start : start + _SLICE]
+            self._writer.write_all(map(pack, part))
+            self.folded.take(part)
+            time.sleep(0)  # whoever waits for the interpreter goes first
+        self.events += len(rows)
+        self.last = rows[-1].position if rows else self.last
+
+    def write_state(self, instant_us: int) -> StateHash:
+        """Write where the keys stand that were touched; return what these come to at an instant."""
+        assert self._writer is not None
+        found = StateHash()
+
+        def records() -> Iterator[bytes]:
+            for count, stand in enumerate(self.folded.stands()):
+                if not count % _SLICE:
+                    time.sleep(0)
+                record = pack_stand(stand)
+                if stand.present(instant_us):
+                    found.add(record)
+                yield record
+
+        self._writer.begin(STATE)
+        self._writer.write_all(records())
+        return found
+
+    def finish(self, info: dict[str, Any], consumers: dict[str, int]) -> Entry:
+        """Write what is left, bring the file to disk under its name, and return it as it is listed."""
+        assert self._writer is not None
+        assert self._place is not None
+        writer, target = self._writer, self.wish.target
+        if self.wish.scopes is None:
+            writer.begin(CONSUMERS)
+            writer.write_all(encode_value(list(each)) for each in sorted(consumers.items()))
+        writer.finish(info)
+        place, self._place = self._place, None
+        place.__exit__(None, None, None)
+        self.folded.close()
+        with target.reading(self._name) as file:
+            return entry_at(file, path=target.path_of(self._name), name=self._name)
+
+    def abandon(self, error: BaseException) -> None:
+        """Leave nothing behind."""
+        self.folded.close()
+        if self._place is not None:
+            place, self._place = self._place, None
+            try:
+                place.__exit__(type(error), error, error.__traceback__)
+            except BaseException as again:  # noqa: BLE001 - the context manager raises again what it was given
+                if again is not error:
+                    error.add_note(f"and: {again}")
