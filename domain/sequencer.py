@@ -166,6 +166,8 @@ class _Writer:
         self._check_drafts(commit.branch, drafts)
         if commit.fork is not None:
             self._check_fork(commit)
+        if commit.drop is not None and commit.drop not in self.live:
+            self._refuse_branch(commit.drop)  # somebody else dropped it: its name may be another branch's by now
         events = [self.place(commit.branch, draft) for draft in drafts]
         if commit.tracking is not None or commit.fork is not None or commit.drop is not None:
             self._effects(commit, events)
@@ -368,8 +370,6 @@ class _Writer:
     def _drop(self, branch: int, position: int) -> None:
         branches = self.facts.branches
         at = next(index for index, row in enumerate(branches) if row.id == branch)
-        if branches[at].dropped:
-            return
         branches[at] = branches[at]._replace(dropped=position)
         self.live.discard(branch)
         self.batch.drops.append((branch, position))

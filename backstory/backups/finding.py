@@ -38,14 +38,22 @@ def shelf(core: Core, *others: Target) -> Program[Shelf]:
     targets = [*others]
     if core.settings.backups:
         targets.insert(0, default_target(core))
-    known = yield from _known(core)
-    targets += [target_holding(said["path"]) for said in known.values()]
-    return (yield from aside(lambda: shelf_of(targets)))
+    kept, given_up = yield from _told(core)
+    targets += [target_holding(said["path"]) for said in kept.values()]
+    # Whoever is killed amid a prune leaves files that the log has given up: the next one deletes them.
+    left = [target_holding(said["path"]) for said in given_up.values()]
+    return (yield from aside(lambda: shelf_of(targets, perhaps=left)))
 
 
 def _known(core: Core) -> Program[dict[str, Mapping[str, Any]]]:
     """Return what the log says of the backups that were made and not given up, by id."""
+    return (yield from _told(core))[0]
+
+
+def _told(core: Core) -> Program[tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]]]]:
+    """Return what the log says of backups, by id: of those that are kept, and of those that were given up."""
     found: dict[str, Mapping[str, Any]] = {}
+    gone: dict[str, Mapping[str, Any]] = {}
     after = 0
     while True:
         query = LogQuery(core.lineage, after, types=(BACKUP_CREATED, BACKUP_PRUNED), limit=_PAGE)
@@ -54,10 +62,10 @@ def _known(core: Core) -> Program[dict[str, Mapping[str, Any]]]:
             backup_id = row.stream.rsplit(":", 1)[-1]
             if row.type == BACKUP_CREATED:
                 found[backup_id] = codec.decode_value(row.data)["backup"]
-            else:
-                found.pop(backup_id, None)
+            elif backup_id in found:
+                gone[backup_id] = found.pop(backup_id)
         if len(rows) < _PAGE:
-            return found
+            return found, gone
         after = rows[-1].position
 
 

@@ -114,12 +114,21 @@ class Shelf:
         return found
 
 
-def shelf_of(targets: Iterable[Target]) -> Shelf:
-    """Return what lies in some targets, each looked at once; raises `BackupError` for one that cannot be read."""
+def shelf_of(targets: Iterable[Target], *, perhaps: Iterable[Target] = ()) -> Shelf:
+    """Return what lies in some targets, each looked at once; raises `BackupError` for one that cannot be read.
+
+    Those that it may `perhaps` lie in are passed over where they cannot be read.
+    """
     placed: list[Placed] = []
     unreadable: list[Unreadable] = []
-    for target in {each.place: each for each in targets}.values():
-        listing = Catalogue(target).read()
+    sure = {each.place: each for each in targets}
+    for place, target in ({each.place: each for each in perhaps} | sure).items():
+        try:
+            listing = Catalogue(target).read()
+        except BackupError:
+            if place in sure:
+                raise
+            continue
         placed += [Placed(entry, target) for entry in listing.entries]
         unreadable += listing.unreadable
     order = {id(backup): at for at, backup in enumerate(newest_first([each.entry.backup for each in placed]))}

@@ -603,6 +603,25 @@ def test_what_a_policy_does_not_keep_is_deleted_and_said(store: Any) -> None:
         store.backups.info(first.id)
 
 
+def test_a_prune_that_was_cut_short_is_ended_by_the_next_wherever_the_files_lie(
+    quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_values(quick)
+    elsewhere = quick.backups.create(target=tmp_path / "elsewhere")
+    kept = quick.backups.create()
+
+    def interrupted(*_: Any) -> None:
+        raise BackupError("cut short")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backstory.backups.giving_up._delete", interrupted)
+        with pytest.raises(BackupError, match="cut short"):
+            quick.backups.prune(RetentionPolicy(max_count=1))
+    assert [elsewhere.id] == [each.id for each in quick.backups.prune(RetentionPolicy(max_count=1)).deleted]
+    assert not Path(elsewhere.path).exists()
+    assert [kept] == quick.backups.list()
+
+
 def test_backups_of_other_stores_in_the_same_folder_are_left_alone(quick: Any, tmp_path: Path) -> None:
     with_values(quick)
     with backstory.open("memory://", backups=tmp_path / "backups") as other:

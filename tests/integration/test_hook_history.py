@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import backstory
-from backstory import HookExecution, HookResult, Retention, CompactionReport
+from backstory import CompactionReport, HookExecution, HookResult, Retention
 from backstory.domain.errors import InvalidScopeError, InvalidValueError, NotFoundError, ReadOnlyError
 from backstory.hooks import retention
 from backstory.infrastructure.clock import new_id

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import backstory
-from backstory import BackupError, EncryptionError, IntegrityError
+from backstory import BackupError, Encryption, EncryptionError, IntegrityError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from backstory import Backup, Encryption, StateStore
+    from backstory import Backup, StateStore
     from backstory.projections.points import Point
 
 REFUSALS: Final = (BackupError, IntegrityError, EncryptionError)
 #: What a store holds that a backup is restored into, and must still hold when that was refused.
 HELD: Final = {"step": "live", "later": True}
 HOME: Final = "agent:a"
+KEY: Final = Encryption(key=bytes(range(32)))
+WRONG: Final = Encryption(key=bytes(32))
 _AMID: Final = 100
 
 
@@ -148,3 +150,35 @@ def victim(tmp_path: Path, *, encryption: Encryption | None = None, increments: 
 def rewritten(backup: Backup, stored: bytes) -> None:
     """Put other bytes in the place of an archive."""
     Path(backup.path).write_bytes(stored)
+
+
+def new_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'new.db'}"
+
+
+def remove(url: str) -> None:
+    """Delete a store's files."""
+    path = Path(url.removeprefix("sqlite:///"))
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+def assert_restores(store: StateStore, backup: Backup, into: str, **given: Any) -> None:
+    """Assert that a backup is good: it gives a new store what the store held at its position."""
+    assert store.backups.validate(backup.id, **given).is_valid
+    store.backups.restore(backup.id, into=into, **given)
+    with backstory.open(into, read_only=True) as new:
+        assert contents(store, backup.position) == contents(new)
+        assert new.verify().ok
+    remove(into)
+
+
+@contextmanager
+def harmless(store: StateStore, tmp_path: Path) -> Iterator[None]:
+    """Assert that what is refused in the block changes no state, adds nothing but its own report, makes no store."""
+    before, said = contents(store), told(store)
+    yield
+    assert before == contents(store)
+    assert said == told(store)
+    assert [] == list(tmp_path.glob("*new.db*"))
+    assert store.verify().ok
