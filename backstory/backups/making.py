@@ -132,6 +132,11 @@ def lineage_within(lineage: Lineage, position: int) -> Lineage:
 
 def _copied(core: Core, job: Job, after: int, until: int, progress: Progress | None) -> Program[None]:
     """Copy the log after a position up to another: every event of it, or those of some scopes."""
+    yield from _copied_all(core, job, after, until, progress)
+    yield from aside(job.settle)
+
+
+def _copied_all(core: Core, job: Job, after: int, until: int, progress: Progress | None) -> Program[None]:
     query = LogQuery((yield from everything(core)), after, until, limit=_FIRST_PAGE)
     if job.wish.scopes is not None:
         for scope in job.wish.scopes:

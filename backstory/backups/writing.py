@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Final
 
@@ -35,6 +36,8 @@ class Job:
         self._lineage = lineage
         self._place: AbstractContextManager[BinaryIO] | None = None
         self._writer: ArchiveWriter | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="backstory-backup")
+        self._underway: Future[None] | None = None
         self.folded = FoldedState(lineage)
         self.events = 0
         self.last = 0
@@ -59,15 +62,25 @@ class Job:
         writer.begin(EVENTS if self.wish.scopes is None else SELECTED)
 
     def take(self, rows: Sequence[StoredEvent]) -> None:
-        """Write the next events, and fold them."""
+        """Write and fold the next events, in a thread of its own: meanwhile others can be read."""
+        self.settle()
+        self.events += len(rows)
+        self.last = rows[-1].position if rows else self.last
+        self._underway = self._thread.submit(self._take, rows)
+
+    def settle(self) -> None:
+        """Wait for what is under way; raises what it met."""
+        underway, self._underway = self._underway, None
+        if underway is not None:
+            underway.result()
+
+    def _take(self, rows: Sequence[StoredEvent]) -> None:
         assert self._writer is not None
         for start in range(0, len(rows), _SLICE):
             part = rows[start : start + _SLICE]
             self._writer.write_all(map(pack, part))
             self.folded.take(part)
             time.sleep(0)  # whoever waits for the interpreter goes first
-        self.events += len(rows)
-        self.last = rows[-1].position if rows else self.last
 
     def write_state(self, instant_us: int) -> StateHash:
         """Write where the keys stand that were touched; return what these come to at an instant."""
@@ -99,11 +112,13 @@ class Job:
         place, self._place = self._place, None
         place.__exit__(None, None, None)
         self.folded.close()
+        self._thread.shutdown()
         with target.reading(self._name) as file:
             return entry_at(file, path=target.path_of(self._name), name=self._name)
 
     def abandon(self, error: BaseException) -> None:
         """Leave nothing behind."""
+        self._thread.shutdown()
         self.folded.close()
         if self._place is not None:
             place, self._place = self._place, None
