@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -664,3 +665,35 @@ def test_a_restore_of_nothing_is_refused(store: Any, tmp_path: Path) -> None:
     assert not list(store.log(types="state.*", since=head))
     store.clear(S)
     assert 5 == store.backups.restore(backup.id, scope=S).restored
+
+
+# Memory
+
+
+def _peak(store: Any, folder: Path, target: str) -> tuple[int, int]:
+    """Return the most memory that making a backup took, and restoring it, bytes."""
+    tracemalloc.start()
+    try:
+        backup = store.backups.create(target=folder)
+        made = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        store.backups.restore(backup.id, into=target)
+        return made, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backstory.backups.making._PAGE_BYTES", 100_000)
+    monkeypatch.setattr("backstory.infrastructure.archives.layout.CHUNK_BYTES", 100_000)
+    text = "x" * 1000
+    peaks = []
+    with backstory.open(f"sqlite:///{tmp_path / 'a.db'}", durability="relaxed") as store:
+        for batch in range(24):
+            store.set_many(S, {f"k/{at}": {"n": batch, "text": text} for at in range(250)})
+            if batch in {7, 23}:
+                peaks.append(_peak(store, tmp_path / f"at-{batch}", f"sqlite:///{tmp_path / f'{batch}.db'}"))
+
+    (small_made, small_restored), (large_made, large_restored) = peaks
+    assert large_made < 1.25 * small_made
+    assert large_restored < 1.25 * small_restored
