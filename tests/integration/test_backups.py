@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tracemalloc
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from backstory import (
     ConfigError,
     EncryptionError,
     HookCancelledError,
+    IntegrityError,
     InvalidPointError,
     InvalidScopeError,
     InvalidValueError,
@@ -30,6 +32,9 @@ from backstory.backups.entries import entry_at
 from backstory.domain.hooks import HookResult
 from backstory.domain.ports import LogQuery
 from backstory.domain.selection import selection_of
+from backstory.infrastructure.archives.reader import reading
+from backstory.infrastructure.archives.writer import writing
+from backstory.testing.clock import ManualClock
 from tests.support.causal import Engine, histories
 from tests.support.on_a_loop import FACES, opened
 from tests.support.versioned_users import places
@@ -697,3 +702,89 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path, monkeypatch: pytest.M
     (small_made, small_restored), (large_made, large_restored) = peaks
     assert large_made < 1.25 * small_made
     assert large_restored < 1.25 * small_restored
+
+
+# Time and forgery
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def clocked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Any, ManualClock]]:
+    clock = ManualClock()
+    url = request.getfixturevalue(f"{request.param}_url")
+    with backstory.open(url, clock=clock, durability="relaxed", backups=tmp_path / "backups") as opened_store:
+        yield opened_store, clock
+
+
+def test_what_expires_between_two_backups_is_counted_in_the_first_alone(clocked: Any) -> None:
+    store, clock = clocked
+    store.set(S, "ends", 1, ttl=10)
+    store.set(S, "renewed", 1, ttl=10)
+    store.set(S, "renewed", 2)
+    store.set(S, "ends later", 1, ttl=1000)
+    first = store.backups.create()
+    clock.advance(20)
+    store.set(S, "other", 1)
+    second = store.backups.create("incremental")
+    anew = store.backups.create()
+
+    assert (3, 3, 3) == (first.entries, second.entries, anew.entries)
+    assert _entry(second).state_hash == _entry(anew).state_hash
+    for backup in (first, second, anew):
+        report = store.backups.validate(backup.id)
+        assert (True, backup.entries) == (report.is_valid, report.entries), report.errors
+
+
+def test_what_has_expired_since_is_not_brought_back(clocked: Any, tmp_path: Path) -> None:
+    store, clock = clocked
+    store.set(S, "ends", 1, ttl=10)
+    store.set(S, "stays", 1)
+    backup = store.backups.create()
+    store.set(S, "stays", 2)
+    clock.advance(20)
+    report = store.backups.restore(backup.id)
+    part = store.backups.restore(backup.id, scope=S, into=f"sqlite:///{tmp_path / 'part.db'}")
+
+    assert (1, 0, 0) == (report.restored, report.removed, report.unchanged)
+    assert {"stays": 1} == store.items(S)
+    assert 1 == part.restored
+
+
+def test_a_value_that_differs_in_its_expiry_alone_is_restored(clocked: Any) -> None:
+    store, clock = clocked
+    store.set(S, "k", 1, ttl=10)
+    backup = store.backups.create()
+    store.set(S, "k", 1)
+
+    assert 1 == store.backups.restore(backup.id).restored
+    clock.advance(20)
+    assert not store.exists(S, "k")
+
+
+@pytest.mark.parametrize("forged", ["head_hash", "state_hash", "entries", "position"])
+def test_a_manifest_that_does_not_fit_the_log_in_the_archive_is_told_and_refused(
+    quick: Any, tmp_path: Path, forged: str
+) -> None:
+    with_values(quick)
+    backup = quick.backups.create(compression="none")
+    with reading(backup.path) as archive:
+        info = json.loads(json.dumps(dict(archive.manifest.info)))
+        parts = {name: list(records) for name, records in archive.parts()}
+    if forged == "head_hash":
+        info["log"]["head_hash"] = "00" * 32
+    elif forged == "state_hash":
+        info["state_hash"] = "00" * 32
+    else:
+        info["backup"][forged] -= 1
+    Path(backup.path).unlink()
+    with writing(backup.path, backup_id=backup.id, compression="none") as writer:
+        for name, records in parts.items():
+            writer.begin(name)
+            writer.write_all(records)
+        writer.finish(info)
+
+    for trial in (True, False):
+        assert not quick.backups.validate(backup.id, trial_restore=trial).is_valid
+    if forged in {"head_hash", "position"}:
+        with pytest.raises(IntegrityError):
+            backstory.restore(backup.path, f"sqlite:///{tmp_path / 'new.db'}")
+        assert not (tmp_path / "new.db").exists()
