@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -22,8 +23,8 @@ def aside(work: Callable[[], T]) -> Program[T]:
     return answer
 
 
-def request_of(work: Callable[[], T]) -> CallOut:
-    """Return the request that has a blocking function run where it holds nobody up."""
+def request_of(work: Callable[[], T], *, stop: Callable[[], None] = lambda: None) -> CallOut:
+    """Return the request that has a blocking function run where it holds nobody up; `stop` asks it to give up."""
 
     async def awaiting(_: Any) -> T:
         run = copy_context().run
@@ -32,6 +33,7 @@ def request_of(work: Callable[[], T]) -> CallOut:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             # Nobody may clean up under the hands of a thread that is still at work.
+            stop()
             with suppress(Exception):
                 await future
             raise
@@ -40,19 +42,29 @@ def request_of(work: Callable[[], T]) -> CallOut:
 
 
 def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress | None, total: int) -> Program[T]:
-    """Return what a blocking function returns that tells how far it is, in the caller's own thread or task."""
+    """Return what a blocking function returns that tells how far it is, in the caller's own thread or task.
+
+    Where its task is cancelled, it is told so when it next tells.
+    """
     told = telling(progress, total)
+    stopped = threading.Event()
 
     async def awaiting(runner: Any) -> T:
         loop = asyncio.get_running_loop()
 
         def from_thread(done: int) -> None:
+            if stopped.is_set():
+                raise _StoppedError
             loop.call_soon_threadsafe(told, done)
 
-        return await request_of(lambda: work(from_thread)).awaiting(runner)  # type: ignore[no-any-return]
+        return await request_of(lambda: work(from_thread), stop=stopped.set).awaiting(runner)  # type: ignore[no-any-return]
 
     answer: T = yield CallOut(lambda _: work(told), awaiting)
     return answer
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the work any more."""
 
 
 def telling(progress: Progress | None, total: int) -> Callable[[int], None]:

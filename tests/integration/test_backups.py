@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
 from datetime import timedelta
@@ -788,3 +789,38 @@ def test_a_manifest_that_does_not_fit_the_log_in_the_archive_is_told_and_refused
         with pytest.raises(IntegrityError):
             backstory.restore(backup.path, f"sqlite:///{tmp_path / 'new.db'}")
         assert not (tmp_path / "new.db").exists()
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_a_task_that_is_cancelled_leaves_no_archive_and_no_new_store(sqlite_url: str, tmp_path: Path) -> None:
+    async with backstory.open_async(sqlite_url, durability="relaxed", backups=tmp_path / "kept") as store:
+        for batch in range(8):
+            await store.set_many(S, {f"k/{at}": {"n": batch} for at in range(500)})
+        waiting: asyncio.Task[Any]
+        reached = asyncio.Event()
+
+        def tell(done: int, _: int) -> None:
+            if done:
+                reached.set()
+                waiting.cancel()
+
+        waiting = asyncio.create_task(store.backups.create(progress=tell))
+        await reached.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert [] == await store.backups.list()
+        assert [] == names(tmp_path / "kept")
+
+        backup = await store.backups.create()
+        reached.clear()
+        into = tmp_path / "new.db"
+        waiting = asyncio.create_task(store.backups.restore(backup.id, into=f"sqlite:///{into}", progress=tell))
+        await reached.wait()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        # Whoever is cancelled at the very end finds it done.
+        assert [name for name in names(tmp_path) if "new.db" in name] in ([], [into.name])
+        assert (await store.backups.restore(backup.id, into=f"sqlite:///{tmp_path}/more.db")).events == backup.events
