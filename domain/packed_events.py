@@ -16,7 +16,11 @@ from typing import Final
 from backstory.domain.errors import IntegrityError
 from backstory.domain.events import StoredEvent
 
-__all__ = ["chained", "pack", "unpack"]
+__all__ = ["PackedEvent", "chained", "pack", "packed", "peek", "unpack"]
+
+#: What tells a fold what happened to whom, and the event's record: position, branch, stream, type, key, expiry in
+#: microseconds since 1970, record. A plain tuple: whole logs are handed over as these.
+PackedEvent = tuple[int, int, str, str, str | None, int | None, bytes]
 
 _HEADER: Final = struct.Struct(">QIQqqBI8I")
 _ABSENT: Final = 0xFFFFFFFF
@@ -24,6 +28,24 @@ _START: Final = _HEADER.size
 _STREAM: Final = _START + 16
 _unpack = _HEADER.unpack_from
 _sha256 = hashlib.sha256
+
+
+def peek(record: bytes) -> PackedEvent:
+    """Return a record with what it says of whom it happened to, the rest unread; raises `IntegrityError` for none."""
+    try:
+        position, branch, _, _, expires_us, _, _, first, second, third, *_ = _unpack(record)
+        middle = _STREAM + first
+        end = middle + second
+        key = None if third == _ABSENT else record[end : end + third].decode()
+        stream, kind = record[_STREAM:middle].decode(), record[middle:end].decode()
+    except (struct.error, ValueError) as error:
+        raise _no_event(error) from error
+    return position, branch, stream, kind, key, None if expires_us < 0 else expires_us, record
+
+
+def packed(event: StoredEvent) -> PackedEvent:
+    """Return an event with its record."""
+    return event.position, event.branch, event.stream, event.type, event.key, event.expires_us, pack(event)
 
 
 def pack(event: StoredEvent) -> bytes:
@@ -104,7 +126,7 @@ def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
         if at + said != len(record):
             raise ValueError("its lengths do not add up")  # noqa: TRY301 - told as any other garbage is
     except (struct.error, ValueError) as error:
-        raise IntegrityError(f"a record holds no event: {error}", kind="encoding") from error
+        raise _no_event(error) from error
     parts = (
         position,
         branch,
@@ -125,6 +147,10 @@ def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
         digest,
     )
     return tuple.__new__(StoredEvent, parts)  # without the call in between: this runs for every event
+
+
+def _no_event(error: Exception) -> IntegrityError:
+    return IntegrityError(f"a record holds no event: {error}", kind="encoding")
 
 
 def chained(records: Iterable[bytes], previous: bytes) -> list[StoredEvent]:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from backstory.domain.branches import BranchRow, Lineage
 from backstory.domain.commits import Commit, KeyHead, Outcome
 from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import PackedEvent
 
 T = TypeVar("T")
 Program = Generator[Any, Any, T]
@@ -174,6 +175,10 @@ class Reader(Protocol):
 
     def page(self, query: LogQuery) -> Program[list[StoredEvent]]:
         """Return at most `limit` events in log order (or reverse) that match."""
+        ...
+
+    def packed(self, query: LogQuery) -> Program[list[PackedEvent]]:
+        """Return what `page` does, each event as the record that its hash covers."""
         ...
 
     def expiring(self, lineage: Lineage, since_us: int, until_us: int) -> Program[list[tuple[str, str]]]:

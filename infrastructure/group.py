@@ -49,6 +49,11 @@ class GroupCommit:
         self._queue: deque[_Ticket] = deque()
         self._leader: _Ticket | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether anybody commits, at this moment."""
+        return self._leader is not None
+
     def submit(self, commits: Sequence[Commit]) -> Sequence[Outcome]:
         """Return what became of each of one writer's commits, once they are durable or refused."""
         ticket = _Ticket(commits)
@@ -127,6 +132,11 @@ class AsyncGroupCommit:
         self._busy: asyncio.Future[Sequence[Outcome]] | None = None
         self._scheduled = False
         self._enough = 1
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody commits, at this moment."""
+        return self._busy is not None or bool(self._queue)
 
     def submit(self, commits: Sequence[Commit]) -> asyncio.Future[Sequence[Outcome]]:
         """Return what will have become of each of one writer's commits.

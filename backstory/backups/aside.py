@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from backstory.domain.ports import CallOut, Here, Program
 
-__all__ = ["Progress", "aside", "aside_telling", "tell", "telling"]
+__all__ = ["Progress", "aside", "aside_telling", "tell", "telling", "watching"]
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
@@ -21,6 +21,16 @@ def aside(work: Callable[[], T]) -> Program[T]:
     """Return what a blocking function returns; raises what it raises."""
     answer: T = yield request_of(work)
     return answer
+
+
+def watching() -> Program[Callable[[], bool]]:
+    """Return what says whether anybody in this process commits at the moment."""
+
+    async def awaiting(runner: Any) -> Any:
+        return runner.group
+
+    group = yield CallOut(lambda runner: runner.group, awaiting)
+    return lambda: group.busy
 
 
 def request_of(work: Callable[[], T], *, stop: Callable[[], None] = lambda: None) -> CallOut:

@@ -16,7 +16,7 @@ from backstory.domain.branches import Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.errors import BackupError, IntegrityError
 from backstory.domain.events import StoredEvent
-from backstory.domain.packed_events import chained, unpack
+from backstory.domain.packed_events import chained
 from backstory.domain.stands import Stand, unpack_stand
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.reader import ArchiveReader, reading
@@ -34,7 +34,7 @@ __all__ = [
     "consumers_in",
     "log_pages",
     "opened",
-    "own_pages",
+    "own_records",
     "stands_in",
 ]
 
@@ -129,13 +129,11 @@ def log_pages(chain: Iterable[Placed], encryption: Encryption | None) -> Iterato
             raise _not_the_log(placed, position)
 
 
-def own_pages(placed: Placed, encryption: Encryption | None) -> Iterator[list[StoredEvent]]:
-    """Yield the events of one archive alone, in pages, without hashes."""
+def own_records(placed: Placed, encryption: Encryption | None) -> Iterator[list[bytes]]:
+    """Yield the records of the events of one archive alone, some at a time."""
     with opened(placed, encryption) as archive:
         about_of(archive, placed)
-        for batch in archive.part(EVENTS if placed.entry.backup.scopes is None else SELECTED):
-            if batch:
-                yield list(map(unpack, batch))
+        yield from filter(None, archive.part(EVENTS if placed.entry.backup.scopes is None else SELECTED))
 
 
 def _not_the_log(placed: Placed, position: int) -> IntegrityError:

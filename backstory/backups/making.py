@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from backstory.backups.announcing import failed, said, snapshot_of
-from backstory.backups.aside import Progress, aside, tell
+from backstory.backups.aside import Progress, aside, tell, watching
 from backstory.backups.entries import Entry, info_of
 from backstory.backups.figures import Seen, state_hash
 from backstory.backups.parents import parent_for
@@ -31,11 +31,9 @@ from backstory.schemas import registering
 __all__ = ["create", "written_since"]
 
 #: A page holds so many events at most, and about so many bytes.
-_MOST: Final = 2000
+_MOST: Final = 1000
 _PAGE_BYTES: Final = 4_000_000
 _FIRST_PAGE: Final = 100
-#: What an event takes beside its data, roughly.
-_OTHER_BYTES: Final = 200
 
 
 def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progress | None) -> Program[Backup]:
@@ -80,7 +78,7 @@ def _written(
     made_at = from_micros(max(core.clock.now_us(), head.recorded_us))
     schemas = yield from _schemas(core)
     name = f"{made_at:%Y%m%dT%H%M%S%fZ}-{wish.kind}-{backup_id}.bsa"
-    job = Job(wish, name, backup_id, lineage)
+    job = Job(wish, name, backup_id, lineage, busy=(yield from watching()))
     try:
         yield from aside(lambda: job.begin(core.branch.name))
         total = head.position - since
@@ -132,11 +130,6 @@ def lineage_within(lineage: Lineage, position: int) -> Lineage:
 
 def _copied(core: Core, job: Job, after: int, until: int, progress: Progress | None) -> Program[None]:
     """Copy the log after a position up to another: every event of it, or those of some scopes."""
-    yield from _copied_all(core, job, after, until, progress)
-    yield from aside(job.settle)
-
-
-def _copied_all(core: Core, job: Job, after: int, until: int, progress: Progress | None) -> Program[None]:
     query = LogQuery((yield from everything(core)), after, until, limit=_FIRST_PAGE)
     if job.wish.scopes is not None:
         for scope in job.wish.scopes:
@@ -161,10 +154,9 @@ def _copied_pages(core: Core, job: Job, query: LogQuery, progress: Progress | No
 
 def _copied_page(core: Core, job: Job, query: LogQuery, progress: Progress | None, total: int) -> Program[int]:
     """Copy a page; return how many events the next one should have."""
-    rows = yield from core.engine.page(query)
-    yield from aside(lambda: job.take(rows))
+    rows = yield from core.engine.packed(query)
+    taken = yield from aside(lambda: job.take(rows))
     yield from tell(progress, min(job.events, total), total)
-    taken = sum(len(row.data) + _OTHER_BYTES for row in rows)
     return max(1, min(_MOST, len(rows) * _PAGE_BYTES // max(1, taken)))
 
 

@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from backstory.backups.contents import own_pages
+from backstory.backups.contents import own_records
 from backstory.backups.shelf import Placed, Shelf
 from backstory.domain.errors import BackupError, InvalidPointError
-from backstory.domain.events import to_micros
+from backstory.domain.events import StoredEvent, to_micros
+from backstory.domain.packed_events import unpack
 from backstory.infrastructure.archives.encryption import Encryption
 
 __all__ = ["Place", "beyond", "chain_to", "check_point", "place_in", "refuse_beyond"]
@@ -86,7 +87,7 @@ def place_in(chain: Sequence[Placed], as_of: object, encryption: Encryption | No
 
 def _by_id(chain: Sequence[Placed], event_id: UUID, encryption: Encryption | None) -> tuple[list[Placed], Place]:
     for at, placed in enumerate(chain):
-        for page in own_pages(placed, encryption):
+        for page in map(_events, own_records(placed, encryption)):
             for row in page:
                 if row.event_id == event_id.bytes:
                     return list(chain[: at + 1]), Place(row.position, row.recorded_us)
@@ -96,7 +97,7 @@ def _by_id(chain: Sequence[Placed], event_id: UUID, encryption: Encryption | Non
 def _last_by(placed: Placed, instant_us: int, encryption: Encryption | None) -> int:
     """Return the last position that an archive has recorded at or before an instant."""
     found = placed.entry.backup.since_position
-    for page in own_pages(placed, encryption):
+    for page in map(_events, own_records(placed, encryption)):
         if placed.entry.backup.scopes is None and page[0].recorded_us > instant_us:
             break
         found = max([found, *(row.position for row in page if row.recorded_us <= instant_us)])
@@ -106,11 +107,15 @@ def _last_by(placed: Placed, instant_us: int, encryption: Encryption | None) -> 
 def _instant_of(placed: Placed, position: int, encryption: Encryption | None) -> int:
     """Return when the last event at or before a position was recorded, as far as an archive tells."""
     found = 0
-    for page in own_pages(placed, encryption):
+    for page in map(_events, own_records(placed, encryption)):
         found = max([found, *(row.recorded_us for row in page if row.position <= position)])
         if placed.entry.backup.scopes is None and page[-1].position >= position:
             break
     return found
+
+
+def _events(records: list[bytes]) -> list[StoredEvent]:
+    return list(map(unpack, records))
 
 
 def refuse_beyond(placed: Placed, as_of: object) -> BackupError:

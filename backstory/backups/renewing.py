@@ -21,6 +21,7 @@ from backstory.backups.shelf import Placed
 from backstory.backups.states import At, Held
 from backstory.domain.errors import BackupError, ConfigError
 from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import packed
 from backstory.domain.selection import Selection
 from backstory.infrastructure.archives.atomic_file import PARTIAL_SUFFIX, sync_folder
 from backstory.infrastructure.archives.encryption import Encryption
@@ -122,7 +123,7 @@ class _Watched:
             kept = page if page[-1].position <= until else [row for row in page if row.position <= until]
             if kept:
                 if self._folded is not None:
-                    self._folded.take(kept)
+                    self._folded.take(map(packed, kept))
                 yield kept
 
     def entries(self) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
-from backstory.backups.contents import lineage_in, own_pages, stands_in
+from backstory.backups.contents import lineage_in, own_records, stands_in
 from backstory.backups.places import Place
 from backstory.backups.shelf import Placed
 from backstory.domain.branches import Lineage
 from backstory.domain.errors import IntegrityError
 from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import PackedEvent, peek, unpack
 from backstory.domain.scopes import Scope
 from backstory.domain.selection import Selection
 from backstory.domain.sequencer import STATE_SET
@@ -80,18 +81,23 @@ def stands_of(
 def _folded(placed: Placed, place: Place, encryption: Encryption | None) -> Iterator[Stand]:
     lineage: Lineage = lineage_in(placed, encryption)
     folded = FoldedState(tuple((branch, min(limit, place.position)) for branch, limit in lineage))
+    pages = _own_pages(placed, encryption)
     try:
         if placed.entry.backup.scopes is None:
-            for page in own_pages(placed, encryption):
-                if page[0].position > place.position:
+            for page in pages:
+                if page[0][0] > place.position:
                     break
                 folded.take(page)
         else:
-            for page in own_pages(placed, encryption):
+            for page in pages:
                 folded.take(page)
         yield from folded.stands()
     finally:
         folded.close()
+
+
+def _own_pages(placed: Placed, encryption: Encryption | None) -> Iterator[list[PackedEvent]]:
+    return (list(map(peek, records)) for records in own_records(placed, encryption))
 
 
 def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryption | None) -> dict[At, Held]:
@@ -102,11 +108,11 @@ def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryp
         backup = placed.entry.backup
         if not any(backup.since_position < position <= backup.position for position in wanted):
             continue
-        for page in own_pages(placed, encryption):
-            for row in page:
-                at = wanted.get(row.position)
-                if at is not None and row.type == STATE_SET and (row.stream, row.key) == at:
-                    found[at] = held_by(row)
+        for page in _own_pages(placed, encryption):
+            for position, _, stream, kind, key, _, record in page:
+                at = wanted.get(position)
+                if at is not None and kind == STATE_SET and (stream, key) == at:
+                    found[at] = held_by(unpack(record))
     if len(found) != len(stands):
         lost = next(at for at in stands if at not in found)
         raise IntegrityError(

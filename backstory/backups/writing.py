@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO, Final
 
@@ -12,8 +12,7 @@ from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECT
 from backstory.backups.entries import Entry, entry_at
 from backstory.backups.wishes import Wish
 from backstory.domain.branches import Lineage
-from backstory.domain.events import StoredEvent
-from backstory.domain.packed_events import pack
+from backstory.domain.packed_events import PackedEvent
 from backstory.domain.stands import pack_stand
 from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.archives.writer import ArchiveWriter
@@ -23,13 +22,15 @@ from backstory.infrastructure.sqlite.folded_state import FoldedState
 __all__ = ["Job"]
 
 #: So many events are written before writers in other threads have the interpreter for a moment.
-_SLICE: Final = 50
+_SLICE: Final = 100
+#: While nobody commits, so many times that.
+_IDLE_SLICES: Final = 10
 
 
 class Job:
     """An archive that is being written, and what is folded for it; its methods block."""
 
-    def __init__(self, wish: Wish, name: str, backup_id: str, lineage: Lineage) -> None:
+    def __init__(self, wish: Wish, name: str, backup_id: str, lineage: Lineage, *, busy: Callable[[], bool]) -> None:
         self.wish: Final = wish
         self._name = name
         self._backup_id = backup_id
@@ -37,8 +38,9 @@ class Job:
         self._place: AbstractContextManager[BinaryIO] | None = None
         self._writer: ArchiveWriter | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="backstory-backup")
-        self._underway: Future[None] | None = None
         self.folded = FoldedState(lineage)
+        self._busy = busy
+        self._slices = 0
         self.events = 0
         self.last = 0
 
@@ -54,6 +56,7 @@ class Job:
             level=self.wish.level,
             encryption=self.wish.encryption,
             name=self.wish.target.path_of(self._name),
+            executor=self._thread,
         )
         writer.begin(ABOUT)
         writer.write(
@@ -61,26 +64,29 @@ class Job:
         )
         writer.begin(EVENTS if self.wish.scopes is None else SELECTED)
 
-    def take(self, rows: Sequence[StoredEvent]) -> None:
-        """Write and fold the next events, in a thread of its own: meanwhile others can be read."""
-        self.settle()
-        self.events += len(rows)
-        self.last = rows[-1].position if rows else self.last
-        self._underway = self._thread.submit(self._take, rows)
+    def take(self, events: Sequence[PackedEvent]) -> int:
+        """Write and fold the next events, and return how many bytes these are.
 
-    def settle(self) -> None:
-        """Wait for what is under way; raises what it met."""
-        underway, self._underway = self._underway, None
-        if underway is not None:
-            underway.result()
-
-    def _take(self, rows: Sequence[StoredEvent]) -> None:
+        Raises what events before them met on their way to the file.
+        """
         assert self._writer is not None
-        for start in range(0, len(rows), _SLICE):
-            part = rows[start : start + _SLICE]
-            self._writer.write_all(map(pack, part))
+        self.events += len(events)
+        self.last = events[-1][0] if events else self.last
+        taken = 0
+        for start in range(0, len(events), _SLICE):
+            part = events[start : start + _SLICE]
+            records = [record for *_, record in part]
+            taken += sum(map(len, records))
+            self._writer.write_all(records)
             self.folded.take(part)
-            time.sleep(0)  # whoever waits for the interpreter goes first
+            self._step_aside()
+        return taken
+
+    def _step_aside(self) -> None:
+        """Let whoever waits for the interpreter go first: while somebody commits each time, else now and then."""
+        self._slices += 1
+        if self._busy() or not self._slices % _IDLE_SLICES:
+            time.sleep(0)
 
     def write_state(self, instant_us: int) -> StateHash:
         """Write where the keys stand that were touched; return what these come to at an instant."""
@@ -90,7 +96,7 @@ class Job:
         def records() -> Iterator[bytes]:
             for count, stand in enumerate(self.folded.stands()):
                 if not count % _SLICE:
-                    time.sleep(0)
+                    self._step_aside()
                 record = pack_stand(stand)
                 if stand.present(instant_us):
                     found.add(record)

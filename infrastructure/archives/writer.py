@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from itertools import chain, islice
 from os import PathLike
@@ -79,8 +80,9 @@ def writing(
 class ArchiveWriter:
     """Writes one archive to a sink: `begin` a part, `write` its records, and so on, then `finish`.
 
-    Raises `ConfigError` for settings that do not go together or packages that are missing, `EncryptionError` where no
-    key is to be had, `BackupError` where the sink fails.
+    An executor of one thread compresses, seals and writes a chunk while the next one is gathered; what fails there is
+    raised by the next call. Raises `ConfigError` for settings that do not go together or packages that are missing,
+    `EncryptionError` where no key is to be had, `BackupError` where the sink fails.
     """
 
     def __init__(
@@ -93,11 +95,14 @@ class ArchiveWriter:
         encryption: Encryption | None = None,
         chunk_bytes: int = CHUNK_BYTES,
         name: str = "the archive",
+        executor: Executor | None = None,
     ) -> None:
         """Write the head."""
         _check_settings(backup_id, chunk_bytes)
         self._sink = sink
         self._name = name
+        self._executor = executor
+        self._underway: Future[None] | None = None
         self._codec = codec(compression, level)
         algorithm = None if encryption is None else encryption.algorithm
         self.header = Header(secrets.token_hex(16), backup_id, compression, chunk_bytes, algorithm)
@@ -182,13 +187,28 @@ class ArchiveWriter:
         if self._buffer:
             self._put_records(bytes(self._buffer))
             self._buffer.clear()
+        self._settle()
         self._parts.append(self._part.summary(self.stored_bytes))
         self._part = None
 
     def _put_records(self, raw: bytes) -> None:
+        """Close a chunk and write it, or have that done once the one before is written."""
         assert self._part is not None
         self._part.raw_bytes += len(raw)
-        self._part.digest.update(raw)
+        if self._executor is None:
+            self._close_records(self._part, raw)
+            return
+        self._settle()
+        self._underway = self._executor.submit(self._close_records, self._part, raw)
+
+    def _settle(self) -> None:
+        """Wait for the chunk under way; raises what it met."""
+        underway, self._underway = self._underway, None
+        if underway is not None:
+            underway.result()
+
+    def _close_records(self, part: _Part, raw: bytes) -> None:
+        part.digest.update(raw)
         self._put_chunk(Kind.RECORDS, raw)
 
     def _put_chunk(self, kind: Kind, raw: bytes) -> None:

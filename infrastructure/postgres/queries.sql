@@ -63,6 +63,24 @@ SELECT pg_notify(:channel, :payload)
 -- Which of these events are in the log, after a commit whose answer was lost.
 SELECT count(*) FROM events WHERE event_id = ANY(:ids)
 
+-- name: packed
+-- Events as records (domain/packed_events.py), and what a fold looks at; the reader appends its conditions.
+SELECT e.position, e.branch, s.name, t.name, k.name, e.expires_us,
+    int8send(e.position) || int4send(e.branch) || int8send(e.version) || int8send(e.recorded_us)
+    || int8send(coalesce(e.expires_us, -1)) || substring(int2send(e.format) from 2) || int4send(e.cipher_key)
+    || int4send(octet_length(b.stream)) || int4send(octet_length(b.type))
+    || coalesce(int4send(octet_length(b.key)), '\xffffffff')
+    || coalesce(int4send(octet_length(e.correlation)), '\xffffffff')
+    || coalesce(int4send(octet_length(e.causes)), '\xffffffff')
+    || coalesce(int4send(octet_length(e.actor)), '\xffffffff')
+    || coalesce(int4send(octet_length(e.extra)), '\xffffffff') || int4send(octet_length(e.data))
+    || e.event_id || b.stream || b.type || coalesce(b.key, '') || coalesce(e.correlation, '')
+    || coalesce(e.causes, '') || coalesce(e.actor, '') || coalesce(e.extra, '') || e.data
+FROM events e CROSS JOIN streams s CROSS JOIN types t LEFT JOIN keys k ON k.id = e.key CROSS JOIN LATERAL (
+    SELECT convert_to(s.name, 'UTF8') AS stream, convert_to(t.name, 'UTF8') AS type, convert_to(k.name, 'UTF8') AS key
+) b
+WHERE s.id = e.stream AND t.id = e.type
+
 -- name: among_ids
 -- A condition of `recorded`.
 e.event_id = ANY(:ids::bytea[])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -11,6 +12,7 @@ from backstory.domain.branches import FOREVER, BranchRow, Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.commits import NEVER, KeyHead
 from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import PackedEvent
 from backstory.domain.ports import Held, LogHead, LogQuery, Program, ProjectionInfo
 from backstory.infrastructure.sql.names import STATE, Names
 from backstory.infrastructure.sql.query import as_glob, as_like, conditions
@@ -18,6 +20,9 @@ from backstory.infrastructure.sql.statements import Ask, Exclusive
 
 SET_TYPE: Final = 1
 Last = tuple[int, int, int, int | None, bytes]
+Row = tuple[Any, ...]
+#: A row as an event, without a call in between: whole logs go through here.
+_event: Final[Callable[[Row], StoredEvent]] = partial(tuple.__new__, StoredEvent)
 
 
 class SqlReader:
@@ -210,8 +215,15 @@ class SqlReader:
 
     def page(self, query: LogQuery) -> Program[list[StoredEvent]]:
         """Return events that match, in log order or reverse."""
+        return list(map(_event, (yield from self._matching("recorded", query))))
+
+    def packed(self, query: LogQuery) -> Program[list[PackedEvent]]:
+        """Return events that match, as records: it is the database that puts their bytes together."""
+        return (yield from self._matching("packed", query))
+
+    def _matching(self, statement: str, query: LogQuery) -> Program[list[Row]]:
         if query.stream is not None:
-            return (yield from self._stream_page(query, query.stream))
+            return (yield from self._of_stream(statement, query, query.stream))
         where, params = conditions(query, glob=self._glob)
         bounds = "e.position > :after AND e.position <= :until"
         order = f"ORDER BY e.position {'DESC' if query.reverse else 'ASC'} LIMIT :limit"
@@ -221,9 +233,10 @@ class SqlReader:
             params["branch"] = query.lineage[0][0]
         else:
             where = [_lineage_condition(query.lineage), *where]
-        return (yield from self._recorded(" AND ".join([bounds, *where]), params, order))
+        rows: list[Row] = yield self._ask(statement, " AND ".join([bounds, *where]), params, order)
+        return rows
 
-    def _stream_page(self, query: LogQuery, stream: str) -> Program[list[StoredEvent]]:
+    def _of_stream(self, statement: str, query: LogQuery, stream: str) -> Program[list[Row]]:
         """Go along a stream's versions: its index is in log order."""
         low = (yield from self.stream_version(query.lineage, stream, query.after)) if query.after else 0
         where, params = conditions(query, glob=self._glob)
@@ -231,18 +244,20 @@ class SqlReader:
         where = ["e.stream = :stream", *bounds, *where]
         params.update(low=low, after=query.after)
         order = f"ORDER BY e.version {'DESC' if query.reverse else 'ASC'} LIMIT :limit"
-        found: list[StoredEvent] = []
+        found: list[Row] = []
         for branch, limit in query.lineage if query.reverse else reversed(query.lineage):
             home = yield from self.names.find_stream(branch, stream)
             if home is None or len(found) == query.limit:
                 continue
             ask = {"stream": home, "until": min(limit, query.until), "limit": query.limit - len(found)}
-            found.extend((yield from self._recorded(" AND ".join(where), {**params, **ask}, order)))
+            found.extend((yield self._ask(statement, " AND ".join(where), {**params, **ask}, order)))
         return found
 
     def _recorded(self, where: str, params: Mapping[str, object], order: str = "") -> Program[list[StoredEvent]]:
-        rows = yield Ask(f"{self._q['recorded']} AND {where} {order}", params)
-        return [StoredEvent(*row) for row in rows]
+        return list(map(_event, (yield self._ask("recorded", where, params, order))))
+
+    def _ask(self, statement: str, where: str, params: Mapping[str, object], order: str) -> Ask:
+        return Ask(f"{self._q[statement]} AND {where} {order}", params)
 
     # Causes
 

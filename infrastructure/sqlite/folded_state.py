@@ -11,7 +11,7 @@ from typing import Final
 import apsw
 
 from backstory.domain.branches import Lineage
-from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import PackedEvent, unpack
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
 from backstory.domain.stands import Stand
 from backstory.infrastructure import codec
@@ -33,34 +33,24 @@ class FoldedState:
     def __init__(self, lineage: Lineage, *, most: int = _MOST) -> None:
         self._limits = dict(lineage)
         self._most = most
-        self._stands: dict[str, dict[str, tuple[int, int | None]]] = {}
-        self._count = 0
+        self._stands: dict[tuple[str, str], tuple[int, int | None]] = {}
         self._spilled: apsw.Connection | None = None
 
-    def take(self, rows: Iterable[StoredEvent]) -> None:
+    def take(self, events: Iterable[PackedEvent]) -> None:
         """Fold events; those of other branches are passed over."""
-        limits = self._limits
-        for row in rows:
-            kind = row.type
-            if row.position > limits.get(row.branch, 0):
+        limits, stands = self._limits, self._stands
+        for position, branch, stream, kind, key, expires_us, record in events:
+            if position > limits.get(branch, 0):
                 continue
             if kind == STATE_SET:
-                self._put(row.stream, row.key, (row.position, row.expires_us))  # type: ignore[arg-type]
+                stands[stream, key] = position, expires_us  # type: ignore[index]
             elif kind == STATE_DELETED:
-                self._put(row.stream, row.key, _REMOVED)  # type: ignore[arg-type]
+                stands[stream, key] = _REMOVED  # type: ignore[index]
             elif kind == SCOPE_CLEARED:
-                for key in codec.decode_value(row.data)["keys"]:
-                    self._put(row.stream, key, _REMOVED)
-        if self._count > self._most:
+                for name in codec.decode_value(unpack(record).data)["keys"]:
+                    stands[stream, name] = _REMOVED
+        if len(stands) > self._most:
             self._spill()
-
-    def _put(self, stream: str, key: str, stand: tuple[int, int | None]) -> None:
-        keys = self._stands.get(stream)
-        if keys is None:
-            keys = self._stands[stream] = {}
-        before = len(keys)
-        keys[key] = stand
-        self._count += len(keys) - before
 
     def stands(self) -> Iterator[Stand]:
         """Yield what became of each key, by scope and key."""
@@ -74,9 +64,8 @@ class FoldedState:
 
     def _kept(self) -> Iterator[Stand]:
         new = tuple.__new__  # without the call in between: this runs for every key
-        for stream in sorted(self._stands):
-            for key, (position, expires_us) in sorted(self._stands[stream].items()):
-                yield new(Stand, (stream, key, position, expires_us))
+        for at, stand in sorted(self._stands.items()):
+            yield new(Stand, (*at, *stand))
 
     def _spill(self) -> None:
         if self._spilled is None:
@@ -87,7 +76,6 @@ class FoldedState:
         with self._spilled:
             self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", self._kept())
         self._stands.clear()
-        self._count = 0
 
     def close(self) -> None:
         """Let go of what is on disk; idempotent."""
@@ -95,4 +83,3 @@ class FoldedState:
             self._spilled.close()
             self._spilled = None
         self._stands.clear()
-        self._count = 0
