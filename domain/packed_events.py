@@ -10,18 +10,19 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
 
 from backstory.domain.errors import IntegrityError
 from backstory.domain.events import StoredEvent
 
-__all__ = ["PackedEvent", "chained", "pack", "packed", "peek", "unpack"]
+__all__ = ["PackedPage", "Touch", "chained", "pack", "packed_page", "touch_of", "unpack"]
 
-#: What tells a fold what happened to whom, and the event's record: position, branch, stream, type, key, expiry in
-#: microseconds since 1970, record. A plain tuple: whole logs are handed over as these.
-PackedEvent = tuple[int, int, str, str, str | None, int | None, bytes]
+#: What tells a fold what happened to whom: position, branch, stream, type, key, expiry in microseconds since 1970.
+Touch = tuple[int, int, str, str, str | None, int | None]
 
+#: A record's length, before it, where records lie behind one another.
+_LENGTH: Final = struct.Struct(">I")
 _HEADER: Final = struct.Struct(">QIQqqBI8I")
 _ABSENT: Final = 0xFFFFFFFF
 _START: Final = _HEADER.size
@@ -30,8 +31,34 @@ _unpack = _HEADER.unpack_from
 _sha256 = hashlib.sha256
 
 
-def peek(record: bytes) -> PackedEvent:
-    """Return a record with what it says of whom it happened to, the rest unread; raises `IntegrityError` for none."""
+class PackedPage(NamedTuple):
+    """Events behind one another, each as its record behind its length (u32, big-endian), and what each touched."""
+
+    touches: Sequence[Touch]
+    records: bytes
+
+    def record(self, index: int) -> bytes:
+        """Return one event's record."""
+        at = 0
+        for _ in range(index):
+            at += _LENGTH.size + _LENGTH.unpack_from(self.records, at)[0]
+        start = at + _LENGTH.size
+        return self.records[start : start + _LENGTH.unpack_from(self.records, at)[0]]
+
+
+def packed_page(events: Iterable[StoredEvent]) -> PackedPage:
+    """Return events packed."""
+    touches: list[Touch] = []
+    parts: list[bytes] = []
+    for event in events:
+        touches.append((event.position, event.branch, event.stream, event.type, event.key, event.expires_us))
+        record = pack(event)
+        parts += (_LENGTH.pack(len(record)), record)
+    return PackedPage(touches, b"".join(parts))
+
+
+def touch_of(record: bytes) -> Touch:
+    """Return what an event touched by its record, the rest unread; raises `IntegrityError` for what is no record."""
     try:
         position, branch, _, _, expires_us, _, _, first, second, third, *_ = _unpack(record)
         middle = _STREAM + first
@@ -40,12 +67,7 @@ def peek(record: bytes) -> PackedEvent:
         stream, kind = record[_STREAM:middle].decode(), record[middle:end].decode()
     except (struct.error, ValueError) as error:
         raise _no_event(error) from error
-    return position, branch, stream, kind, key, None if expires_us < 0 else expires_us, record
-
-
-def packed(event: StoredEvent) -> PackedEvent:
-    """Return an event with its record."""
-    return event.position, event.branch, event.stream, event.type, event.key, event.expires_us, pack(event)
+    return position, branch, stream, kind, key, None if expires_us < 0 else expires_us
 
 
 def pack(event: StoredEvent) -> bytes:

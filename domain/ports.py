@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from backstory.domain.branches import BranchRow, Lineage
 from backstory.domain.commits import Commit, KeyHead, Outcome
 from backstory.domain.events import StoredEvent
-from backstory.domain.packed_events import PackedEvent
+from backstory.domain.packed_events import PackedPage
 
 T = TypeVar("T")
 Program = Generator[Any, Any, T]
@@ -177,8 +177,12 @@ class Reader(Protocol):
         """Return at most `limit` events in log order (or reverse) that match."""
         ...
 
-    def packed(self, query: LogQuery) -> Program[list[PackedEvent]]:
-        """Return what `page` does, each event as the record that its hash covers."""
+    def packed(self, query: LogQuery) -> Program[PackedPage]:
+        """Return the events that `page` returns, each as the record that its hash covers."""
+        ...
+
+    def weight(self, query: LogQuery) -> Program[int]:
+        """Return how many bytes the data of the events take that `page` returns."""
         ...
 
     def expiring(self, lineage: Lineage, since_us: int, until_us: int) -> Program[list[tuple[str, str]]]:

@@ -7,6 +7,7 @@ Micciancio, A New Paradigm for Collision-free Hashing, EUROCRYPT 1997. What a va
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Final
 
 __all__ = ["StateHash"]
@@ -28,6 +29,12 @@ class StateHash:
         """Take a value in, by its record."""
         self._sum += int.from_bytes(_sha256(record).digest(), "big")
         self.entries += 1
+
+    def add_all(self, records: Collection[bytes]) -> None:
+        """Take many values in."""
+        read = int.from_bytes
+        self._sum += sum([read(_sha256(record).digest(), "big") for record in records])
+        self.entries += len(records)
 
     def remove(self, record: bytes) -> None:
         """Take a value out that was taken in."""

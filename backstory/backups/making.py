@@ -21,7 +21,7 @@ from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.chain import genesis
-from backstory.domain.errors import BackstoryError
+from backstory.domain.errors import BackstoryError, IntegrityError
 from backstory.domain.events import from_micros
 from backstory.domain.ports import LogHead, LogQuery, Program
 from backstory.infrastructure.archives.encryption import Encryption
@@ -30,10 +30,9 @@ from backstory.schemas import registering
 
 __all__ = ["create", "written_since"]
 
-#: A page holds so many events at most, and about so many bytes.
+#: A page holds so many events at most, and so many bytes of data unless one event has more.
 _MOST: Final = 1000
 _PAGE_BYTES: Final = 4_000_000
-_FIRST_PAGE: Final = 100
 
 
 def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progress | None) -> Program[Backup]:
@@ -130,34 +129,59 @@ def lineage_within(lineage: Lineage, position: int) -> Lineage:
 
 def _copied(core: Core, job: Job, after: int, until: int, progress: Progress | None) -> Program[None]:
     """Copy the log after a position up to another: every event of it, or those of some scopes."""
-    query = LogQuery((yield from everything(core)), after, until, limit=_FIRST_PAGE)
-    if job.wish.scopes is not None:
+    branches = yield from everything(core)
+    if job.wish.scopes is None:
+        yield from _copied_all(core, job, LogQuery(branches, after, until), progress)
+    else:
+        # A stream's versions are counted on each branch anew, and only along one of them is its index in log order.
         for scope in job.wish.scopes:
-            yield from _copied_pages(core, job, query._replace(stream=str(scope)), progress)
-        return
-    # Positions are dense: a page is told where it ends, so that the database looks no further.
+            for branch in branches:
+                query = LogQuery((branch,), after, until, str(scope), limit=_MOST)
+                yield from _copied_stream(core, job, query, progress, until - after)
+    yield from aside(job.settle)
+
+
+def _copied_all(core: Core, job: Job, query: LogQuery, progress: Progress | None) -> Program[None]:
+    """Copy whole pages: positions are dense, so each is told where it ends, and the database looks no further."""
+    after, until = query.after, query.until
     while after < until:
-        page = query._replace(after=after, until=min(until, after + query.limit))
-        size = yield from _copied_page(core, job, page, progress, until - query.after)
-        after, query = page.until, query._replace(limit=size)
+        page = query._replace(after=after, until=min(until, after + _MOST), limit=_MOST)
+        size = yield from _fitting(core, page)
+        end = min(page.until, after + size)
+        copied = yield from core.engine.packed(page._replace(until=end, limit=size))
+        if [touch[0] for touch in copied.touches] != list(range(after + 1, end + 1)):
+            raise IntegrityError(
+                f"the log has a hole between positions {after + 1} and {end}",
+                position=after + 1,
+                kind="gap",
+                hint="A backup of it could not be restored. Verify the store, and restore a backup from before.",
+            )
+        yield from aside(lambda copied=copied: job.take(copied))  # type: ignore[misc]
+        after = end
+        yield from tell(progress, after - query.after, until - query.after)
 
 
-def _copied_pages(core: Core, job: Job, query: LogQuery, progress: Progress | None) -> Program[None]:
-    total = query.until - query.after
+def _copied_stream(core: Core, job: Job, query: LogQuery, progress: Progress | None, total: int) -> Program[None]:
     while True:
-        before = job.events
-        size = yield from _copied_page(core, job, query, progress, total)
-        if job.events - before < query.limit:
+        page = query._replace(limit=(yield from _fitting(core, query)))
+        copied = yield from core.engine.packed(page)
+        if copied.touches:
+            yield from aside(lambda copied=copied: job.take(copied))  # type: ignore[misc]
+            yield from tell(progress, min(job.events, total), total)
+        if len(copied.touches) < page.limit:
             return
-        query = query._replace(after=job.last, limit=size)
+        query = query._replace(after=copied.touches[-1][0])
 
 
-def _copied_page(core: Core, job: Job, query: LogQuery, progress: Progress | None, total: int) -> Program[int]:
-    """Copy a page; return how many events the next one should have."""
-    rows = yield from core.engine.packed(query)
-    taken = yield from aside(lambda: job.take(rows))
-    yield from tell(progress, min(job.events, total), total)
-    return max(1, min(_MOST, len(rows) * _PAGE_BYTES // max(1, taken)))
+def _fitting(core: Core, query: LogQuery) -> Program[int]:
+    """Return how many events the next page can have: no more than memory should hold, and one at least."""
+    limit = query.limit
+    while limit > 1:
+        weight = yield from core.engine.weight(query._replace(limit=limit))
+        if weight <= _PAGE_BYTES:
+            break
+        limit = max(1, min(limit - 1, limit * _PAGE_BYTES // weight))
+    return limit
 
 
 def _schemas(core: Core) -> Program[dict[str, tuple[str, ...]]]:

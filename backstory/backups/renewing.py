@@ -21,7 +21,7 @@ from backstory.backups.shelf import Placed
 from backstory.backups.states import At, Held
 from backstory.domain.errors import BackupError, ConfigError
 from backstory.domain.events import StoredEvent
-from backstory.domain.packed_events import packed
+from backstory.domain.packed_events import packed_page
 from backstory.domain.selection import Selection
 from backstory.infrastructure.archives.atomic_file import PARTIAL_SUFFIX, sync_folder
 from backstory.infrastructure.archives.encryption import Encryption
@@ -123,7 +123,8 @@ class _Watched:
             kept = page if page[-1].position <= until else [row for row in page if row.position <= until]
             if kept:
                 if self._folded is not None:
-                    self._folded.take(map(packed, kept))
+                    packed = packed_page(kept)
+                    self._folded.take(packed.touches, packed.record)
                 yield kept
 
     def entries(self) -> int:

@@ -11,7 +11,7 @@ from backstory.backups.shelf import Placed
 from backstory.domain.branches import Lineage
 from backstory.domain.errors import IntegrityError
 from backstory.domain.events import StoredEvent
-from backstory.domain.packed_events import PackedEvent, peek, unpack
+from backstory.domain.packed_events import touch_of, unpack
 from backstory.domain.scopes import Scope
 from backstory.domain.selection import Selection
 from backstory.domain.sequencer import STATE_SET
@@ -81,23 +81,16 @@ def stands_of(
 def _folded(placed: Placed, place: Place, encryption: Encryption | None) -> Iterator[Stand]:
     lineage: Lineage = lineage_in(placed, encryption)
     folded = FoldedState(tuple((branch, min(limit, place.position)) for branch, limit in lineage))
-    pages = _own_pages(placed, encryption)
+    in_log_order = placed.entry.backup.scopes is None
     try:
-        if placed.entry.backup.scopes is None:
-            for page in pages:
-                if page[0][0] > place.position:
-                    break
-                folded.take(page)
-        else:
-            for page in pages:
-                folded.take(page)
+        for records in own_records(placed, encryption):
+            touches = list(map(touch_of, records))
+            if in_log_order and touches[0][0] > place.position:
+                break
+            folded.take(touches, records.__getitem__)
         yield from folded.stands()
     finally:
         folded.close()
-
-
-def _own_pages(placed: Placed, encryption: Encryption | None) -> Iterator[list[PackedEvent]]:
-    return (list(map(peek, records)) for records in own_records(placed, encryption))
 
 
 def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryption | None) -> dict[At, Held]:
@@ -108,8 +101,9 @@ def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryp
         backup = placed.entry.backup
         if not any(backup.since_position < position <= backup.position for position in wanted):
             continue
-        for page in _own_pages(placed, encryption):
-            for position, _, stream, kind, key, _, record in page:
+        for records in own_records(placed, encryption):
+            for record in records:
+                position, _, stream, kind, key, _ = touch_of(record)
                 at = wanted.get(position)
                 if at is not None and kind == STATE_SET and (stream, key) == at:
                     found[at] = held_by(unpack(record))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from itertools import compress, islice
 from typing import Any, BinaryIO, Final
 
 from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECTED, STATE
 from backstory.backups.entries import Entry, entry_at
 from backstory.backups.wishes import Wish
 from backstory.domain.branches import Lineage
-from backstory.domain.packed_events import PackedEvent
+from backstory.domain.packed_events import PackedPage
 from backstory.domain.stands import pack_stand
 from backstory.domain.state_hash import StateHash
 from backstory.infrastructure.archives.writer import ArchiveWriter
@@ -41,8 +42,8 @@ class Job:
         self.folded = FoldedState(lineage)
         self._busy = busy
         self._slices = 0
+        self._underway: Future[None] | None = None
         self.events = 0
-        self.last = 0
 
     def begin(self, branch: str) -> None:
         """Open the file, and say what it is of; raises as targets and archives do."""
@@ -56,7 +57,6 @@ class Job:
             level=self.wish.level,
             encryption=self.wish.encryption,
             name=self.wish.target.path_of(self._name),
-            executor=self._thread,
         )
         writer.begin(ABOUT)
         writer.write(
@@ -64,23 +64,24 @@ class Job:
         )
         writer.begin(EVENTS if self.wish.scopes is None else SELECTED)
 
-    def take(self, events: Sequence[PackedEvent]) -> int:
-        """Write and fold the next events, and return how many bytes these are.
+    def take(self, page: PackedPage) -> None:
+        """Write and fold the next events, in a thread of its own: meanwhile others can be read."""
+        self.settle()
+        self.events += len(page.touches)
+        self._underway = self._thread.submit(self._take, page)
 
-        Raises what events before them met on their way to the file.
-        """
+    def settle(self) -> None:
+        """Wait for what is under way; raises what it met."""
+        underway, self._underway = self._underway, None
+        if underway is not None:
+            underway.result()
+
+    def _take(self, page: PackedPage) -> None:
         assert self._writer is not None
-        self.events += len(events)
-        self.last = events[-1][0] if events else self.last
-        taken = 0
-        for start in range(0, len(events), _SLICE):
-            part = events[start : start + _SLICE]
-            records = [record for *_, record in part]
-            taken += sum(map(len, records))
-            self._writer.write_all(records)
-            self.folded.take(part)
+        self._writer.write_framed(page.records, len(page.touches))
+        for start in range(0, len(page.touches), _SLICE):
+            self.folded.take(page.touches[start : start + _SLICE], lambda at, start=start: page.record(start + at))  # type: ignore[misc]
             self._step_aside()
-        return taken
 
     def _step_aside(self) -> None:
         """Let whoever waits for the interpreter go first: while somebody commits each time, else now and then."""
@@ -92,18 +93,13 @@ class Job:
         """Write where the keys stand that were touched; return what these come to at an instant."""
         assert self._writer is not None
         found = StateHash()
-
-        def records() -> Iterator[bytes]:
-            for count, stand in enumerate(self.folded.stands()):
-                if not count % _SLICE:
-                    self._step_aside()
-                record = pack_stand(stand)
-                if stand.present(instant_us):
-                    found.add(record)
-                yield record
-
         self._writer.begin(STATE)
-        self._writer.write_all(records())
+        stands = self.folded.stands()
+        while batch := list(islice(stands, _SLICE)):
+            records = list(map(pack_stand, batch))
+            found.add_all(list(compress(records, [stand.present(instant_us) for stand in batch])))
+            self._writer.write_all(records)
+            self._step_aside()
         return found
 
     def finish(self, info: dict[str, Any], consumers: dict[str, int]) -> Entry:

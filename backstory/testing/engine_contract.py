@@ -22,6 +22,7 @@ from backstory.domain.context import Author
 from backstory.domain.decisions import Decisions
 from backstory.domain.errors import BackstoryError, ConflictError, NotFoundError, StoreClosedError
 from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import PackedPage, packed_page
 from backstory.domain.patterns import any_match
 from backstory.domain.ports import Clock, Engine, LogQuery, Program
 from backstory.infrastructure import codec
@@ -60,6 +61,22 @@ _GROUPS = st.lists(
     ),
     max_size=5,
 )
+
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+_BYTES = st.none() | st.binary(min_size=1, max_size=20)
+#: Events that hold and lack what they may, in a stream that is named after nothing else.
+_DRAFTS = st.tuples(
+    _TEXTS,
+    st.sampled_from(("a.b", "ä")),
+    st.binary(max_size=40),
+    st.none() | _TEXTS,
+    st.none() | st.integers(0, 2**62),
+    _BYTES,
+    st.none(),
+    _BYTES,
+    st.none() | st.just(b"{}"),
+    st.sampled_from((0, 2)),
+).map(lambda parts: Draft(b"", *parts))
 
 
 class EngineContract:
@@ -219,6 +236,24 @@ class EngineContract:
                 expected = [row for row in rows if _matches(row, query)]
                 expected = (expected[::-1] if reverse else expected)[:limit]
                 assert expected == ask(engine, engine.page(query)), query
+                assert packed_page(expected) == _packed(engine, query), query
+                assert sum(len(row.data) for row in expected) == ask(engine, engine.weight(query)), query
+
+    def test_a_packed_event_is_the_record_that_its_hash_covers(self, new_engine: NewEngine) -> None:
+        """Whatever it holds and lacks."""
+
+        @settings(max_examples=self.examples, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(st.lists(_DRAFTS, max_size=6))
+        def law(drafts: list[Draft]) -> None:
+            engine = new_engine(ManualClock())
+            try:
+                (outcome,) = engine.commit([Commit(MAIN, [each._replace(event_id=new_id()) for each in drafts])])
+                assert outcome.error is None
+                assert packed_page(rows_of(engine)) == _packed(engine, LogQuery(MAIN_LINEAGE))
+            finally:
+                engine.close()
+
+        law()
 
     def test_a_query_sees_a_fork_with_its_parents_events_up_to_the_fork(self, engine: Engine) -> None:
         """And no others, in the order of the one log."""
@@ -337,6 +372,11 @@ def draft(stream: str, key: str, **more: Any) -> Draft:
     """Return the draft of a set."""
     at = (stream, key)
     return _DECISIONS.set_draft(at, b"1", author=_NOBODY)._replace(**more)
+
+
+def _packed(engine: Engine, query: LogQuery) -> PackedPage:
+    page = ask(engine, engine.packed(query))
+    return page._replace(touches=list(map(tuple, page.touches)))
 
 
 def writing(stream: str, *keys: str, branch: int = MAIN) -> Commit:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from itertools import chain, islice
 from os import PathLike
@@ -80,9 +79,8 @@ def writing(
 class ArchiveWriter:
     """Writes one archive to a sink: `begin` a part, `write` its records, and so on, then `finish`.
 
-    An executor of one thread compresses, seals and writes a chunk while the next one is gathered; what fails there is
-    raised by the next call. Raises `ConfigError` for settings that do not go together or packages that are missing,
-    `EncryptionError` where no key is to be had, `BackupError` where the sink fails.
+    Raises `ConfigError` for settings that do not go together or packages that are missing, `EncryptionError` where no
+    key is to be had, `BackupError` where the sink fails.
     """
 
     def __init__(
@@ -95,14 +93,11 @@ class ArchiveWriter:
         encryption: Encryption | None = None,
         chunk_bytes: int = CHUNK_BYTES,
         name: str = "the archive",
-        executor: Executor | None = None,
     ) -> None:
         """Write the head."""
         _check_settings(backup_id, chunk_bytes)
         self._sink = sink
         self._name = name
-        self._executor = executor
-        self._underway: Future[None] | None = None
         self._codec = codec(compression, level)
         algorithm = None if encryption is None else encryption.algorithm
         self.header = Header(secrets.token_hex(16), backup_id, compression, chunk_bytes, algorithm)
@@ -134,17 +129,24 @@ class ArchiveWriter:
 
     def write_all(self, records: Iterable[bytes]) -> None:
         """Add many records to the part, as `write` does one."""
-        self._check_open()
-        if self._part is None:
-            raise BackupError("there is no part to write to", path=self._name, hint="Call begin(name) first.")
+        part = self._open_part()
         waiting = iter(records)
         while batch := list(islice(waiting, _TOGETHER)):
             sizes = list(map(len, batch))
             if max(sizes) > MAX_RECORD_BYTES:
                 raise ValueTooLargeError(size=max(sizes), limit=MAX_RECORD_BYTES)
-            self._part.records += len(batch)
+            part.records += len(batch)
             self._buffer += b"".join(chain.from_iterable(zip(map(RECORD.pack, sizes), batch, strict=True)))
             self._put_full()
+
+    def write_framed(self, records: bytes, count: int) -> None:
+        """Add many records that are behind one another already, each behind its length as archives have it."""
+        part = self._open_part()
+        if len(records) > MAX_RECORD_BYTES:
+            _check_sizes(records)
+        part.records += count
+        self._buffer += records
+        self._put_full()
 
     def _put_full(self) -> None:
         """Write all full chunks that wait."""
@@ -174,6 +176,12 @@ class ArchiveWriter:
         self.is_finished = True
         return manifest
 
+    def _open_part(self) -> _Part:
+        self._check_open()
+        if self._part is None:
+            raise BackupError("there is no part to write to", path=self._name, hint="Call begin(name) first.")
+        return self._part
+
     def _check_open(self) -> None:
         if self.is_finished:
             raise BackupError(f"{self._name} is finished", path=self._name, hint="Write another archive.")
@@ -187,28 +195,13 @@ class ArchiveWriter:
         if self._buffer:
             self._put_records(bytes(self._buffer))
             self._buffer.clear()
-        self._settle()
         self._parts.append(self._part.summary(self.stored_bytes))
         self._part = None
 
     def _put_records(self, raw: bytes) -> None:
-        """Close a chunk and write it, or have that done once the one before is written."""
         assert self._part is not None
         self._part.raw_bytes += len(raw)
-        if self._executor is None:
-            self._close_records(self._part, raw)
-            return
-        self._settle()
-        self._underway = self._executor.submit(self._close_records, self._part, raw)
-
-    def _settle(self) -> None:
-        """Wait for the chunk under way; raises what it met."""
-        underway, self._underway = self._underway, None
-        if underway is not None:
-            underway.result()
-
-    def _close_records(self, part: _Part, raw: bytes) -> None:
-        part.digest.update(raw)
+        self._part.digest.update(raw)
         self._put_chunk(Kind.RECORDS, raw)
 
     def _put_chunk(self, kind: Kind, raw: bytes) -> None:
@@ -242,6 +235,15 @@ class _Part:
 
     def summary(self, end: int) -> PartSummary:
         return PartSummary(self.name, self.records, self.raw_bytes, end - self._offset, self.digest.hexdigest())
+
+
+def _check_sizes(records: bytes) -> None:
+    at = 0
+    while at < len(records):
+        (size,) = RECORD.unpack_from(records, at)
+        if size > MAX_RECORD_BYTES:
+            raise ValueTooLargeError(size=size, limit=MAX_RECORD_BYTES)
+        at += RECORD.size + size
 
 
 def _check_settings(backup_id: object, chunk_bytes: object) -> None:

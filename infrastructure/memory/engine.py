@@ -13,7 +13,7 @@ from backstory.domain.chain import genesis
 from backstory.domain.commits import NEVER, Commit, KeyHead, Outcome, split_causes
 from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import JSON_FORMAT, StoredEvent
-from backstory.domain.packed_events import PackedEvent, packed
+from backstory.domain.packed_events import PackedPage, packed_page
 from backstory.domain.patterns import any_match
 from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step, Stop, never
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
@@ -359,9 +359,13 @@ class MemoryEngine:
                     break
         return found
 
-    def packed(self, query: LogQuery) -> Program[list[PackedEvent]]:
+    def packed(self, query: LogQuery) -> Program[PackedPage]:
         """Return events that match, as records; these are made with the lock let go."""
-        return list(map(packed, (yield from self.page(query))))
+        return packed_page((yield from self.page(query)))
+
+    def weight(self, query: LogQuery) -> Program[int]:
+        """Return how many bytes of data match."""
+        return sum(len(row.data) for row in (yield from self.page(query)))
 
     def _candidates(self, query: LogQuery) -> Iterable[StoredEvent]:
         until = min(query.until, len(self._rows))

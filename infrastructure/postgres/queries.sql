@@ -63,9 +63,14 @@ SELECT pg_notify(:channel, :payload)
 -- Which of these events are in the log, after a commit whose answer was lost.
 SELECT count(*) FROM events WHERE event_id = ANY(:ids)
 
+-- name: packed_page
+-- All of `packed` in one row, in the order of the inner query.
+SELECT convert_to('[' || string_agg(touch, ',') || ']', 'UTF8'),
+    string_agg(int4send(octet_length(record)) || record, '') FROM
+
 -- name: packed
--- Events as records (domain/packed_events.py), and what a fold looks at; the reader appends its conditions.
-SELECT e.position, e.branch, s.name, t.name, k.name, e.expires_us,
+-- Each event's record (domain/packed_events.py), and what it touched; the reader appends its conditions.
+SELECT json_build_array(e.position, e.branch, s.name, t.name, k.name, e.expires_us)::text AS touch,
     int8send(e.position) || int4send(e.branch) || int8send(e.version) || int8send(e.recorded_us)
     || int8send(coalesce(e.expires_us, -1)) || substring(int2send(e.format) from 2) || int4send(e.cipher_key)
     || int4send(octet_length(b.stream)) || int4send(octet_length(b.type))
@@ -75,7 +80,7 @@ SELECT e.position, e.branch, s.name, t.name, k.name, e.expires_us,
     || coalesce(int4send(octet_length(e.actor)), '\xffffffff')
     || coalesce(int4send(octet_length(e.extra)), '\xffffffff') || int4send(octet_length(e.data))
     || e.event_id || b.stream || b.type || coalesce(b.key, '') || coalesce(e.correlation, '')
-    || coalesce(e.causes, '') || coalesce(e.actor, '') || coalesce(e.extra, '') || e.data
+    || coalesce(e.causes, '') || coalesce(e.actor, '') || coalesce(e.extra, '') || e.data AS record
 FROM events e CROSS JOIN streams s CROSS JOIN types t LEFT JOIN keys k ON k.id = e.key CROSS JOIN LATERAL (
     SELECT convert_to(s.name, 'UTF8') AS stream, convert_to(t.name, 'UTF8') AS type, convert_to(k.name, 'UTF8') AS key
 ) b

@@ -203,6 +203,10 @@ SELECT e.position, e.branch, s.name, e.version, e.event_id, t.name, k.name, e.re
 FROM events e CROSS JOIN streams s CROSS JOIN types t LEFT JOIN keys k ON k.id = e.key
 WHERE s.id = e.stream AND t.id = e.type
 
+-- name: sizes
+-- How many bytes of data events have; the reader appends its conditions.
+SELECT length(e.data) AS size FROM events e LEFT JOIN keys k ON k.id = e.key WHERE true
+
 -- name: add_writer
 -- Again, where nobody knows whether it was added.
 INSERT INTO writers (id, pid, boot, started, since) VALUES (:id, :pid, :boot, :started, :since)

@@ -11,8 +11,9 @@ import orjson
 from backstory.domain.branches import FOREVER, BranchRow, Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.commits import NEVER, KeyHead
+from backstory.domain.errors import IntegrityError
 from backstory.domain.events import StoredEvent
-from backstory.domain.packed_events import PackedEvent
+from backstory.domain.packed_events import PackedPage, Touch, packed_page
 from backstory.domain.ports import Held, LogHead, LogQuery, Program, ProjectionInfo
 from backstory.infrastructure.sql.names import STATE, Names
 from backstory.infrastructure.sql.query import as_glob, as_like, conditions
@@ -215,15 +216,28 @@ class SqlReader:
 
     def page(self, query: LogQuery) -> Program[list[StoredEvent]]:
         """Return events that match, in log order or reverse."""
-        return list(map(_event, (yield from self._matching("recorded", query))))
-
-    def packed(self, query: LogQuery) -> Program[list[PackedEvent]]:
-        """Return events that match, as records: it is the database that puts their bytes together."""
-        return (yield from self._matching("packed", query))
-
-    def _matching(self, statement: str, query: LogQuery) -> Program[list[Row]]:
         if query.stream is not None:
-            return (yield from self._of_stream(statement, query, query.stream))
+            return list(map(_event, (yield from self._along_stream("recorded", query, query.stream))))
+        rows = yield self._along_log("recorded", query)
+        return list(map(_event, rows))
+
+    def packed(self, query: LogQuery) -> Program[PackedPage]:
+        """Return events that match, as records: along the log it is the database that puts all of them together."""
+        if query.stream is not None:
+            return packed_page((yield from self.page(query)))
+        ask = self._along_log("packed", query)
+        (touches, records), *_ = yield ask._replace(sql=f"{self._q['packed_page']} ({ask.sql}) page")
+        return PackedPage((), b"") if records is None else PackedPage(_touches(touches), records)
+
+    def weight(self, query: LogQuery) -> Program[int]:
+        """Return how many bytes of data match."""
+        if query.stream is not None:
+            return sum(size for (size,) in (yield from self._along_stream("sizes", query, query.stream)))
+        ask = self._along_log("sizes", query)
+        rows = yield ask._replace(sql=f"SELECT coalesce(sum(size), 0) FROM ({ask.sql}) page")
+        return int(rows[0][0])
+
+    def _along_log(self, statement: str, query: LogQuery) -> Ask:
         where, params = conditions(query, glob=self._glob)
         bounds = "e.position > :after AND e.position <= :until"
         order = f"ORDER BY e.position {'DESC' if query.reverse else 'ASC'} LIMIT :limit"
@@ -233,10 +247,9 @@ class SqlReader:
             params["branch"] = query.lineage[0][0]
         else:
             where = [_lineage_condition(query.lineage), *where]
-        rows: list[Row] = yield self._ask(statement, " AND ".join([bounds, *where]), params, order)
-        return rows
+        return self._ask(statement, " AND ".join([bounds, *where]), params, order)
 
-    def _of_stream(self, statement: str, query: LogQuery, stream: str) -> Program[list[Row]]:
+    def _along_stream(self, statement: str, query: LogQuery, stream: str) -> Program[list[Row]]:
         """Go along a stream's versions: its index is in log order."""
         low = (yield from self.stream_version(query.lineage, stream, query.after)) if query.after else 0
         where, params = conditions(query, glob=self._glob)
@@ -254,7 +267,8 @@ class SqlReader:
         return found
 
     def _recorded(self, where: str, params: Mapping[str, object], order: str = "") -> Program[list[StoredEvent]]:
-        return list(map(_event, (yield self._ask("recorded", where, params, order))))
+        rows = yield self._ask("recorded", where, params, order)
+        return list(map(_event, rows))
 
     def _ask(self, statement: str, where: str, params: Mapping[str, object], order: str) -> Ask:
         return Ask(f"{self._q[statement]} AND {where} {order}", params)
@@ -413,3 +427,11 @@ def _turned(last: Any, clears: Iterable[tuple[Any, ...]]) -> KeyHead:
 def _lineage_condition(lineage: Lineage) -> str:
     parts = [f"(e.branch = {int(branch)} AND e.position <= {int(limit)})" for branch, limit in lineage]
     return "(" + " OR ".join(parts) + ")"
+
+
+def _touches(encoded: bytes) -> Sequence[Touch]:
+    try:
+        found: Sequence[Touch] = orjson.loads(encoded)
+    except orjson.JSONDecodeError as error:
+        raise IntegrityError(f"a name in the log is no text: {error}", kind="encoding") from error
+    return found

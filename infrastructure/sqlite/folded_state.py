@@ -5,13 +5,13 @@ What is folded is one branch's view. Whether a value is expired is up to whoever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import apsw
 
 from backstory.domain.branches import Lineage
-from backstory.domain.packed_events import PackedEvent, unpack
+from backstory.domain.packed_events import Touch, unpack
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
 from backstory.domain.stands import Stand
 from backstory.infrastructure import codec
@@ -33,24 +33,32 @@ class FoldedState:
     def __init__(self, lineage: Lineage, *, most: int = _MOST) -> None:
         self._limits = dict(lineage)
         self._most = most
-        self._stands: dict[tuple[str, str], tuple[int, int | None]] = {}
+        self._stands: dict[str, dict[str, tuple[int, int | None]]] = {}
+        #: No more keys than this are in memory; counting them costs, so it is done now and then.
+        self._bound = 0
         self._spilled: apsw.Connection | None = None
 
-    def take(self, events: Iterable[PackedEvent]) -> None:
-        """Fold events; those of other branches are passed over."""
+    def take(self, touches: Sequence[Touch], record_at: Callable[[int], bytes]) -> None:
+        """Fold events; those of other branches are passed over. Their records are asked for by index, where needed."""
         limits, stands = self._limits, self._stands
-        for position, branch, stream, kind, key, expires_us, record in events:
+        for at, (position, branch, stream, kind, key, expires_us) in enumerate(touches):
             if position > limits.get(branch, 0):
                 continue
             if kind == STATE_SET:
-                stands[stream, key] = position, expires_us  # type: ignore[index]
+                try:
+                    stands[stream][key] = position, expires_us  # type: ignore[index]
+                except KeyError:
+                    stands[stream] = {key: (position, expires_us)}  # type: ignore[dict-item]
             elif kind == STATE_DELETED:
-                stands[stream, key] = _REMOVED  # type: ignore[index]
+                stands.setdefault(stream, {})[key] = _REMOVED  # type: ignore[index]
             elif kind == SCOPE_CLEARED:
-                for name in codec.decode_value(unpack(record).data)["keys"]:
-                    stands[stream, name] = _REMOVED
-        if len(stands) > self._most:
-            self._spill()
+                cleared = codec.decode_value(unpack(record_at(at)).data)["keys"]
+                stands.setdefault(stream, {}).update(dict.fromkeys(cleared, _REMOVED))
+        self._bound += len(touches)
+        if self._bound > self._most:
+            self._bound = sum(map(len, stands.values()))
+            if self._bound > self._most // 2:
+                self._spill()
 
     def stands(self) -> Iterator[Stand]:
         """Yield what became of each key, by scope and key."""
@@ -64,8 +72,9 @@ class FoldedState:
 
     def _kept(self) -> Iterator[Stand]:
         new = tuple.__new__  # without the call in between: this runs for every key
-        for at, stand in sorted(self._stands.items()):
-            yield new(Stand, (*at, *stand))
+        for stream in sorted(self._stands):
+            for key, stand in sorted(self._stands[stream].items()):
+                yield new(Stand, (stream, key, *stand))
 
     def _spill(self) -> None:
         if self._spilled is None:
@@ -76,6 +85,7 @@ class FoldedState:
         with self._spilled:
             self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", self._kept())
         self._stands.clear()
+        self._bound = 0
 
     def close(self) -> None:
         """Let go of what is on disk; idempotent."""

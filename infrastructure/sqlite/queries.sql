@@ -7,16 +7,23 @@ SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()
 -- Every index against its table, too: a read by a damaged index would be wrong without a word.
 SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'
 
+-- name: packed_page
+-- All of `packed` in one row. SQLite keeps the order of an inner query that has a limit.
+SELECT CAST('[' || group_concat(touch) || ']' AS BLOB), CAST(group_concat(record, '') AS BLOB) FROM
+
 -- name: packed
--- Events as records (domain/packed_events.py), and what a fold looks at; the reader appends its conditions.
-SELECT e.position, e.branch, s.name, t.name, k.name, e.expires_us, CAST(
-    unhex(printf('%016x%08x%016x%016x%016x%02x%08x%08x%08x%08x%08x%08x%08x%08x%08x',
+-- Each event's record behind its length (domain/packed_events.py), and what it touched; the reader appends its conditions.
+SELECT json_array(e.position, e.branch, s.name, t.name, k.name, e.expires_us) AS touch,
+    unhex(printf('%08x%016x%08x%016x%016x%016x%02x%08x%08x%08x%08x%08x%08x%08x%08x%08x',
+        89 + octet_length(s.name) + octet_length(t.name) + ifnull(octet_length(k.name), 0)
+            + ifnull(length(e.correlation), 0) + ifnull(length(e.causes), 0) + ifnull(length(e.actor), 0)
+            + ifnull(length(e.extra), 0) + length(e.data),
         e.position, e.branch, e.version, e.recorded_us, ifnull(e.expires_us, -1), e.format, e.cipher_key,
         octet_length(s.name), octet_length(t.name), ifnull(octet_length(k.name), 4294967295),
         ifnull(length(e.correlation), 4294967295), ifnull(length(e.causes), 4294967295),
         ifnull(length(e.actor), 4294967295), ifnull(length(e.extra), 4294967295), length(e.data)))
     || e.event_id || s.name || t.name || ifnull(k.name, '') || ifnull(e.correlation, '') || ifnull(e.causes, '')
-    || ifnull(e.actor, '') || ifnull(e.extra, '') || e.data AS BLOB)
+    || ifnull(e.actor, '') || ifnull(e.extra, '') || e.data AS record
 FROM events e CROSS JOIN streams s CROSS JOIN types t LEFT JOIN keys k ON k.id = e.key
 WHERE s.id = e.stream AND t.id = e.type
 
