@@ -32,12 +32,13 @@ class Seen(NamedTuple):
     folded: FoldedState
 
 
-def state_hash(seen: Seen, scopes: tuple[Scope, ...] | None, parent: Entry) -> Program[StateHash]:
+def state_hash(seen: Seen, scopes: tuple[Scope, ...] | None, parent: Entry | None) -> Program[StateHash]:
     """Return the hash and size of the state of some scopes, or of all: the parent's, but for what has changed since.
 
-    What changed is what was touched, and what has expired. Of scopes whose parent holds others too it is counted anew.
+    What changed is what was touched, and what has expired. Of scopes without a parent, or whose parent holds others
+    too, it is counted in the store itself: no hash chain would show that events of theirs were left out.
     """
-    if parent.backup.scopes != scopes:
+    if parent is None or parent.backup.scopes != scopes:
         return (yield from _counted(seen, scopes or ()))
     found = StateHash(parent.state_hash, parent.backup.entries)
     for stands in _batches(seen.folded.stands()):

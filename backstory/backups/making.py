@@ -6,6 +6,7 @@ head that it found, page by page, and folds on the way what became of each key.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from backstory.backups.announcing import failed, said, snapshot_of
@@ -21,9 +22,11 @@ from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.branches import FOREVER, Lineage
 from backstory.domain.chain import genesis
-from backstory.domain.errors import BackstoryError, IntegrityError
+from backstory.domain.errors import BackstoryError, BackupError, IntegrityError, StoreUnavailableError
 from backstory.domain.events import from_micros
+from backstory.domain.packed_events import PackedPage
 from backstory.domain.ports import LogHead, LogQuery, Program
+from backstory.infrastructure.aggregates.snapshot import BACKUP_PRUNED, stream_of_snapshot
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.clock import new_id
 from backstory.schemas import registering
@@ -41,13 +44,45 @@ def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progr
         parent = yield from parent_for(core, wish, shelf)
         head = yield from core.engine.head()
         entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head)
+        yield from _announced(core, wish, entry, () if parent is None else shelf.chain_of(parent), since=head.position)
     except (BackstoryError, OSError) as error:
         yield from failed(core, backup_id, "create", error)
         raise
-    snapshot = yield from snapshot_of(core, backup_id)
-    snapshot.say("Made", backup=_facts(entry.backup))
-    yield from said(core, backup_id, snapshot=snapshot)
     return entry.backup
+
+
+def _announced(core: Core, wish: Wish, entry: Entry, chain: Sequence[Placed], *, since: int) -> Program[None]:
+    """Say that a backup was made, or take it away again: unless nobody knows what the log holds now."""
+    try:
+        yield from _check_kept(core, chain, since)
+        snapshot = yield from snapshot_of(core, entry.backup.id)
+        snapshot.say("Made", backup=_facts(entry.backup))
+        yield from said(core, entry.backup.id, snapshot=snapshot)
+    except BackstoryError as error:
+        if not (isinstance(error, StoreUnavailableError) and error.outcome == "unknown"):
+            yield from aside(lambda: wish.target.delete(entry.name))
+        raise
+
+
+def _check_kept(core: Core, chain: Sequence[Placed], since: int) -> Program[None]:
+    """Raise `BackupError` where what a backup builds on was given up meanwhile.
+
+    Who gives backups up says so first and then looks once more who builds on them. So one of the two sees the other.
+    """
+    streams = {stream_of_snapshot(each.entry.backup.id): each.entry.backup.id for each in chain}
+    if not streams:
+        return
+    branches = yield from everything(core)
+    query = LogQuery(branches, since, types=(BACKUP_PRUNED,))
+    while rows := (yield from core.engine.page(query)):
+        for row in rows:
+            if row.stream in streams:
+                raise BackupError(
+                    f"backup {streams[row.stream]}, on which this one was made, was pruned meanwhile",
+                    backup_id=streams[row.stream],
+                    hint="Make it again: on another one, or a full one.",
+                )
+        query = query._replace(after=rows[-1].position)
 
 
 def _facts(backup: Backup) -> dict[str, Any]:
@@ -83,12 +118,10 @@ def _written(
         total = head.position - since
         yield from _copied(core, job, since, head.position, progress)
         yield from tell(progress, total, total)
-        if parent is None:
-            figures = yield from aside(lambda: job.write_state(head.recorded_us))
-        else:
+        figures = yield from aside(lambda: job.write_state(head.recorded_us))
+        if parent is not None or wish.scopes is not None:
             seen = Seen(core.engine, lineage, head, job.folded)
-            figures = yield from state_hash(seen, wish.scopes, parent.entry)
-            yield from aside(lambda: job.write_state(head.recorded_us))
+            figures = yield from state_hash(seen, wish.scopes, None if parent is None else parent.entry)
         consumers = yield from core.engine.trackings("")
         info = info_of(
             kind=wish.kind,
@@ -149,16 +182,23 @@ def _copied_all(core: Core, job: Job, query: LogQuery, progress: Progress | None
         size = yield from _fitting(core, page)
         end = min(page.until, after + size)
         copied = yield from core.engine.packed(page._replace(until=end, limit=size))
-        if [touch[0] for touch in copied.touches] != list(range(after + 1, end + 1)):
-            raise IntegrityError(
-                f"the log has a hole between positions {after + 1} and {end}",
-                position=after + 1,
-                kind="gap",
-                hint="A backup of it could not be restored. Verify the store, and restore a backup from before.",
-            )
+        _check_dense(copied, after, end)
         yield from aside(lambda copied=copied: job.take(copied))  # type: ignore[misc]
         after = end
         yield from tell(progress, after - query.after, until - query.after)
+
+
+def _check_dense(page: PackedPage, after: int, until: int) -> None:
+    positions = [touch[0] for touch in page.touches]
+    wanted = range(after + 1, until + 1)
+    if positions != list(wanted):
+        missing = next((at for at, found in zip(wanted, [*positions, 0], strict=False) if at != found), until)
+        raise IntegrityError(
+            f"the log has a hole at position {missing}",
+            position=missing,
+            kind="gap",
+            hint="A backup of it could not be restored. Verify the store, and restore a backup from before.",
+        )
 
 
 def _copied_stream(core: Core, job: Job, query: LogQuery, progress: Progress | None, total: int) -> Program[None]:

@@ -376,7 +376,8 @@ def draft(stream: str, key: str, **more: Any) -> Draft:
 
 def _packed(engine: Engine, query: LogQuery) -> PackedPage:
     page = ask(engine, engine.packed(query))
-    return page._replace(touches=list(map(tuple, page.touches)))
+    touches: Any = map(tuple, page.touches)
+    return page._replace(touches=list(touches))
 
 
 def writing(stream: str, *keys: str, branch: int = MAIN) -> Commit:

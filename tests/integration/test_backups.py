@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tracemalloc
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import apsw
 import pytest
 from hypothesis import strategies as st
 
@@ -30,7 +32,9 @@ from backstory import (
     Scope,
 )
 from backstory.backups.entries import entry_at
+from backstory.backups.writing import Job
 from backstory.domain.hooks import HookResult
+from backstory.domain.packed_events import PackedPage
 from backstory.domain.ports import LogQuery
 from backstory.domain.selection import selection_of
 from backstory.infrastructure.archives.reader import reading
@@ -216,6 +220,88 @@ def test_what_is_counted_from_changes_is_what_is_counted_anew(engine: Engine, tm
 
     scopes = st.sampled_from((None, None, [S], ["session:s", "agent:y"]))
     engine.holds(law, histories, _cuts, scopes, share=0.25)
+
+
+def test_scopes_that_two_branches_write_to_are_backed_up_whole(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backstory.backups.making._MOST", 3)
+    store.set(S, "first", 0)
+    fork = store.fork("what-if")
+    for at in range(20):
+        store.set(S, f"main/{at}", at)
+        fork.set(S, f"fork/{at}", at)
+    whole = store.backups.create()
+    fork.set(S, "fork/last", 1)
+    for at, branch in enumerate((store, fork)):
+        backup = branch.backups.create(scopes=[S])
+        assert backup.entries == len(branch.items(S)) == 21 + at
+        assert branch.backups.validate(backup.id).errors == ()
+        store.set(S, "main/0", "new")
+        later = branch.backups.create("incremental", parent=backup, scopes=[S])
+        assert branch.backups.validate(later.id).errors == ()
+        assert branch.backups.restore(later.id, dry_run=True).diff == []
+    store.set(S, "main/1", "newest")
+    on_a_whole_one = store.backups.create("incremental", parent=whole, scopes=[S])
+    assert store.backups.validate(on_a_whole_one.id).errors == ()
+    assert store.backups.restore(on_a_whole_one.id, dry_run=True).diff == []
+
+
+def test_a_page_holds_no_more_than_memory_should(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backstory.backups.making._PAGE_BYTES", 10_000)
+    for at in range(6):
+        store.set(S, f"k/{at}", "x" * (4_000 if at % 2 else 90_000))
+        store.set(S, f"small/{at}", at)
+    seen: list[int] = []
+    take = Job.take
+
+    def seeing(job: Job, page: PackedPage) -> None:
+        seen.append(len(page.records))
+        take(job, page)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Job, "take", seeing)
+        backups = store.backups.create(), store.backups.create(scopes=[S])
+    assert max(seen) < 100_000
+    assert len([size for size in seen if size > 20_000]) == 6
+    for backup in backups:
+        assert store.backups.validate(backup.id).errors == ()
+
+
+def test_a_log_with_a_hole_is_not_backed_up(tmp_path: Path) -> None:
+    path = tmp_path / "s.db"
+    with backstory.open(f"sqlite:///{path}") as store:
+        with_values(store)
+    damaged = apsw.Connection(str(path))
+    damaged.execute("DELETE FROM events WHERE position = 3")
+    damaged.close()
+    with backstory.open(f"sqlite:///{path}") as store:
+        with pytest.raises(IntegrityError, match="hole") as caught:
+            store.backups.create()
+        assert (caught.value.kind, caught.value.position) == ("gap", 3)
+        assert store.backups.list() == []
+
+
+def test_a_backup_that_cannot_be_told_of_leaves_no_file(quick: Any, tmp_path: Path) -> None:
+    quick.set(S, "k", 1)
+    with pytest.raises(InvalidValueError):
+        quick.backups.create(target=os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    assert list(tmp_path.rglob("*.bsa")) == []
+
+
+def test_what_is_built_on_is_not_given_up_meanwhile_without_a_word(sqlite_url: str) -> None:
+    with backstory.open(sqlite_url) as store, backstory.open(sqlite_url) as other:
+        store.set(S, "k", 1)
+        store.backups.create()
+        store.set(S, "k", 2)
+
+        def give_up(done: int, total: int) -> None:
+            if done == total and len(other.backups.list()) == 1:
+                other.backups.create()
+                other.backups.prune(RetentionPolicy(max_count=1))
+
+        with pytest.raises(BackupError, match="pruned meanwhile"):
+            store.backups.create("incremental", progress=give_up)
+        (left,) = store.backups.list()
+        assert store.backups.validate(left.id).errors == ()
 
 
 def test_what_was_backed_up_of_some_scopes_comes_back_as_it_was_at_any_point(engine: Engine, tmp_path: Path) -> None:
