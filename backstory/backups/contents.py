@@ -1,8 +1,8 @@
 """Contents: the records of a backup's archive, written and read: `docs/backup-contents.md` has each of them.
 
 `about`, one JSON object: how records are written, and the branch's lineage. `events`, or `selected` where scopes were:
-packed events in log order, those of `selected` within each scope and branch. `state`: where each key stands that was touched since the parent, by scope and key.
-`consumers`: JSON lists of a name and a position.
+packed events in log order, those of `selected` within each scope and branch. `state`: where each key stands that was
+touched since the parent, by scope and key. `consumers`: JSON lists of a name and a position.
 """
 
 from __future__ import annotations
