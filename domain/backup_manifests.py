@@ -20,7 +20,16 @@ __all__ = ["Backup", "BackupKind", "Standing", "newest_first", "standings"]
 
 BackupKind = Literal["full", "incremental"]
 _KINDS: Final = get_args(BackupKind)
-_COUNTS: Final = ("position", "since_position", "size_bytes", "raw_bytes", "events", "entries", "importance")
+_COUNTS: Final = (
+    "position",
+    "since_position",
+    "size_bytes",
+    "raw_bytes",
+    "events",
+    "entries",
+    "branch_id",
+    "importance",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +37,7 @@ class Backup:
     """What the manifest of a backup says. Raises `BackupError` for facts that contradict each other.
 
     It holds the events after `since_position` (of a full one: 0) up to `position`, of `branch`, and `entries` values.
+    `branch_id` numbers the branch in its log: one that is dropped and made again has the old name and a new number.
     `scopes` are those selected, sorted; None means all there are. `created_at` is UTC. `size_bytes` is what the file
     takes, `raw_bytes` what it holds uncompressed. `importance` counts from 0 for the ordinary.
     """
@@ -44,6 +54,7 @@ class Backup:
     entries: int
     scopes: tuple[Scope, ...] | None = None
     branch: str
+    branch_id: int = 0
     compression: str
     encrypted: bool
     checksum: str
@@ -72,7 +83,7 @@ class Backup:
 
     def covers(self, other: Backup) -> bool:
         """Return whether whatever the other holds a part of, this one does too: same branch, no scope left out."""
-        if self.branch != other.branch:
+        if (self.branch, self.branch_id) != (other.branch, other.branch_id):
             return False
         return self.scopes is None or (other.scopes is not None and set(other.scopes) <= set(self.scopes))
 

@@ -217,7 +217,7 @@ def _held(policy: RetentionPolicy, ordered: Sequence[Backup], stand: Sequence[St
     able = [index for index in range(len(ordered)) if stand[index].fault is None]
     alike: dict[object, list[int]] = defaultdict(list)
     for index in able:
-        alike[ordered[index].branch, ordered[index].scopes].append(index)
+        alike[ordered[index].branch, ordered[index].branch_id, ordered[index].scopes].append(index)
     found: dict[int, list[str]] = defaultdict(list)
     for indices in alike.values():
         # What has every scope of these: they themselves are among them.

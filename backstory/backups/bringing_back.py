@@ -181,7 +181,7 @@ def _live_point(core: Core, placed: Placed, point: object) -> Program[At]:
     backup = placed.entry.backup
     same = core.engine.log_id == placed.entry.log_id and placed.entry.backup.scopes is None
     digest = yield from hash_at(core, backup.position)
-    if backup.branch != core.branch.name or not same or digest != placed.entry.head_hash:
+    if backup.branch_id != core.branch.id or not same or digest != placed.entry.head_hash:
         raise refuse_beyond(placed, point)
     return (yield from core.state.at(point))
 

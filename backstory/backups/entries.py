@@ -81,6 +81,7 @@ def info_of(
     entries: int,
     scopes: Iterable[Scope] | None,
     branch: str,
+    branch_id: int,
     importance: int = 0,
     log_id: bytes,
     head_hash: bytes,
@@ -102,6 +103,7 @@ def info_of(
             "entries": entries,
             "scopes": None if scopes is None else sorted({str(scope) for scope in scopes}),
             "branch": branch,
+            "branch_id": branch_id,
             "importance": importance,
         },
         "log": {
@@ -195,6 +197,7 @@ def _backup(facts: Facts, told: Mapping[str, Any], path: str) -> Backup:
         entries=_given(told, "entries", int),
         scopes=None if scopes is None else tuple(Scope.parse(_each(scope, "scopes")) for scope in scopes),
         branch=_text(told, "branch"),
+        branch_id=_given(told, "branch_id", int),
         compression=facts.compression,
         encrypted=facts.encrypted,
         checksum=facts.checksum,

@@ -133,6 +133,7 @@ def _written(
             entries=figures.entries,
             scopes=wish.scopes,
             branch=core.branch.name,
+            branch_id=core.branch.id,
             importance=wish.importance,
             log_id=core.engine.log_id,
             head_hash=head.hash,

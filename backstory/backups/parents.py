@@ -45,6 +45,8 @@ def _problem(core: Core, wish: Wish, parent: Placed) -> Program[str | None]:
         return "is of another log"
     if backup.branch != core.branch.name:
         return f"is of branch {backup.branch}"
+    if backup.branch_id != core.branch.id:
+        return f"is of an earlier branch {backup.branch}, which was dropped"
     if backup.scopes is not None and (wish.scopes is None or not set(wish.scopes) <= set(backup.scopes)):
         return "leaves out some of the scopes"
     digest = yield from hash_at(core, backup.position)

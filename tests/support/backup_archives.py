@@ -28,6 +28,7 @@ def told(**changes: Any) -> dict[str, Any]:
         "entries": 3,
         "scopes": None,
         "branch": "main",
+        "branch_id": 0,
         "importance": 0,
         "log_id": bytes(16),
         "head_hash": bytes(range(32)),
