@@ -12,13 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from backstory.async_scheduler import AsyncScheduler
-from backstory.backups import finding, giving_up, ordering
+from backstory.backups import giving_up
 from backstory.backups.aside import Progress
-from backstory.backups.orders import BackupOrder, order_of
-from backstory.backups.scheduled import BACKUP_BOOK, BackupRun, completed, parent_for
+from backstory.backups.scheduled import BACKUP_BOOK, BackupRun, completed, made
+from backstory.backups.standing_orders import BackupOrder, order_of
 from backstory.context import context
 from backstory.core import Core
-from backstory.domain.backup_manifests import Backup
 from backstory.domain.errors import BackstoryError
 from backstory.domain.retention import RetentionPolicy
 from backstory.domain.scopes import Scope
@@ -105,32 +104,12 @@ class AsyncBackupSchedules:
         backup = pruned = error = None
         try:
             order = BackupOrder.of(due.arguments)
-            backup = await self._create(order, progress)
+            backup = await self._runner.run(made(self._core, order, progress))
             if order.policy is not None:
                 pruned = await self._runner.run(giving_up.prune(self._core, order.policy, dry_run=False))
         except (BackstoryError, OSError) as failure:
             error = str(failure) if backup is None else f"{backup.id} was made, but pruning failed: {failure}"
         return BackupRun(due, backup, pruned, error)
-
-    async def _create(self, order: BackupOrder, progress: Progress | None) -> Backup:
-        parent = None
-        if order.kind == "incremental":
-            there = await self._runner.run(finding.listed(self._core))
-            parent = await self._runner.run(parent_for(self._core, order, there))
-        return await self._runner.run(
-            ordering.make(
-                self._core,
-                "full" if parent is None else "incremental",
-                target=order.target,
-                parent=parent,
-                scopes=order.scopes,
-                compression=order.compression,
-                level=order.level,
-                encryption=order.encryption(),
-                importance=order.importance,
-                progress=progress,
-            )
-        )
 
 
 __all__ = ["AsyncBackupSchedules"]

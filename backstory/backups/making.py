@@ -39,14 +39,18 @@ _PAGE_BYTES: Final = 4_000_000
 
 
 def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progress | None) -> Program[Backup]:
-    """Make a backup and return it; what fails leaves no file behind, and is said by `backup.failed`."""
+    """Make a backup and return it; what fails leaves no file behind, and is said by `backup.failed`.
+
+    Of a scheduled one the schedule's run says so.
+    """
     try:
         parent = yield from parent_for(core, wish, shelf)
         head = yield from core.engine.head()
         entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head)
         yield from _announced(core, wish, entry, () if parent is None else shelf.chain_of(parent), since=head.position)
     except (BackstoryError, OSError) as error:
-        yield from failed(core, backup_id, "create", error)
+        if not wish.scheduled:
+            yield from failed(core, backup_id, "create", error)
         raise
     return entry.backup
 
@@ -98,7 +102,7 @@ def written_since(
     core: Core, placed: Placed, target: Target, encryption: Encryption | None, *, until: int
 ) -> Program[Placed]:
     """Write what the log has added since a backup, up to a position, and say nothing of it; return it as one on top."""
-    wish = Wish("incremental", target, None, None, "zstd", 1, encryption, 0, placed.entry.product)
+    wish = Wish(kind="incremental", target=target, level=1, encryption=encryption, product=placed.entry.product)
     row = (yield from core.engine.events_at([until]))[0]
     head = LogHead(row.position, row.recorded_us, row.hash)
     return Placed((yield from _written(core, wish, placed, new_id().hex(), progress=None, head=head)), target)

@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from importlib.metadata import version
 from os import PathLike
-from typing import Final
 
 from backstory.backups.aside import Progress, aside
 from backstory.backups.finding import default_target, shelf
 from backstory.backups.making import create
 from backstory.backups.shelf import Shelf
 from backstory.backups.targets import target_of
-from backstory.backups.wishes import Wish
+from backstory.backups.wishes import Wish, count_of, kind_of, scopes_of
 from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
-from backstory.domain.errors import EncryptionError, InvalidValueError, ReadOnlyError, shown
-from backstory.domain.ports import Program
-from backstory.domain.scopes import Scope, as_scope
+from backstory.domain.errors import BackupError, EncryptionError, InvalidValueError, ReadOnlyError
+from backstory.domain.ports import LAST_POSITION, Program
+from backstory.domain.scopes import Scope
 from backstory.firing import fired
 from backstory.infrastructure.archives.compression import codec as codec_of
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.clock import new_id
 
-__all__ = ["check_encryption", "check_writable", "make"]
-
-_KINDS: Final = ("full", "incremental")
+__all__ = ["check_encryption", "check_writable", "made", "make", "wish_of"]
 
 
 def make(
@@ -42,46 +39,78 @@ def make(
     progress: Progress | None,
 ) -> Program[Backup]:
     """Make a backup; see the face."""
+    wish = wish_of(
+        core,
+        kind,
+        target=target,
+        parent=parent,
+        scopes=scopes,
+        compression=compression,
+        level=level,
+        encryption=encryption,
+        importance=importance,
+    )
+    found = Shelf() if wish.kind == "full" else (yield from shelf(core, wish.target))
+    return (yield from made(core, wish, found, progress))
+
+
+def wish_of(
+    core: Core,
+    kind: object,
+    *,
+    target: str | PathLike[str] | None,
+    parent: str | Backup | None = None,
+    scopes: Iterable[Scope | str] | None,
+    compression: str,
+    level: int | None,
+    encryption: Encryption | None,
+    importance: int,
+) -> Wish:
+    """Return what is wanted, checked; raises whatever is said of it before anything is written."""
     check_writable(core, "create a backup")
-    if kind not in _KINDS:
-        raise InvalidValueError("kind", rule=f"is no kind: {shown(kind)}", hint="Use full or incremental.")
-    if kind == "full" and parent is not None:
+    wanted = kind_of(kind)
+    if wanted == "full" and parent is not None:
         raise InvalidValueError(
             "parent", rule="is given for a full backup", hint="Only incremental ones build on another."
         )
-    if isinstance(importance, bool) or not isinstance(importance, int) or importance < 0:
-        raise InvalidValueError("importance", rule=f"is no count: {shown(importance)}", hint="Give 0 or more.")
     check_encryption(encryption)
     codec_of(compression, level)
-    chosen = None if scopes is None else _scopes(scopes)
-    wish = Wish(
-        "full" if kind == "full" else "incremental",
-        default_target(core) if target is None else target_of(target),
-        parent.id if isinstance(parent, Backup) else parent,
-        chosen,
-        compression,
-        level,
-        encryption,
-        importance,
-        version("backstory"),
+    return Wish(
+        kind=wanted,
+        target=default_target(core) if target is None else target_of(target),
+        parent_id=parent.id if isinstance(parent, Backup) else parent,
+        scopes=None if scopes is None else scopes_of(scopes),
+        compression=compression,
+        level=level,
+        encryption=encryption,
+        importance=count_of("importance", importance, least=0),
+        product=version("backstory"),
     )
+
+
+def made(core: Core, wish: Wish, found: Shelf, progress: Progress | None) -> Program[Backup]:
+    """Make what is wanted, on one of the backups that were found."""
+    yield from _check_scopes(core, wish)
     backup_id = new_id().hex()
-    told = {"backup_id": backup_id, "kind": kind, "target": wish.target.place}
+    told = {"backup_id": backup_id, "kind": wish.kind, "target": wish.target.place}
     yield from fired(core, "before_backup_create", told)
-    found = Shelf() if kind == "full" else (yield from shelf(core, wish.target))
-    made = yield from create(core, wish, found, backup_id, progress)
-    yield from aside(lambda: wish.target.sweep(made.created_at))
-    yield from fired(core, "after_backup_create", {**told, "path": made.path, "position": made.position})
-    return made
+    done = yield from create(core, wish, found, backup_id, progress)
+    yield from aside(lambda: wish.target.sweep(done.created_at))
+    yield from fired(core, "after_backup_create", {**told, "path": done.path, "position": done.position})
+    return done
 
 
-def _scopes(given: object) -> tuple[Scope, ...]:
-    if isinstance(given, (str, Scope)) or not isinstance(given, Iterable):
-        raise InvalidValueError("scopes", rule=f"is no list of scopes: {shown(given)}", hint="Give a list of them.")
-    found = tuple(sorted({as_scope(each) for each in given}, key=str))
-    if not found:
-        raise InvalidValueError("scopes", rule="selects nothing", hint="Leave it out for the whole store.")
-    return found
+def _check_scopes(core: Core, wish: Wish) -> Program[None]:
+    """Raise `BackupError` where nothing at all is known of the scopes: they may be misspelled."""
+    if wish.scopes is None:
+        return
+    for scope in wish.scopes:
+        if (yield from core.engine.stream_version(core.lineage, str(scope), LAST_POSITION)):
+            return
+    raise BackupError(
+        f"there is nothing to back up: branch {core.branch.name} has no event of {', '.join(map(str, wish.scopes))}",
+        hint="Check how they are spelled: `scopes()` lists those that hold values.",
+    )
 
 
 def check_encryption(encryption: object) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from backstory.backups.aside import aside
 from backstory.backups.contents import opened
 from backstory.backups.shelf import Placed, Shelf
@@ -12,7 +14,7 @@ from backstory.domain.errors import BackupError, EncryptionError, IntegrityError
 from backstory.domain.ports import Program
 from backstory.infrastructure.archives.encryption import Encryption
 
-__all__ = ["hash_at", "parent_for"]
+__all__ = ["farthest_fitting", "hash_at", "parent_for"]
 
 
 def parent_for(core: Core, wish: Wish, shelf: Shelf) -> Program[Placed | None]:
@@ -29,17 +31,25 @@ def parent_for(core: Core, wish: Wish, shelf: Shelf) -> Program[Placed | None]:
             )
         return parent
     beside = [each for each in shelf.restorable() if each.target.place == wish.target.place]
-    for parent in sorted(beside, key=lambda each: -each.entry.backup.position):
-        if (yield from _problem(core, wish, parent)) is None:
-            return parent
-    raise BackupError(
-        f"there is no backup to build on in {wish.target.place}: none of this log, branch, scopes and key",
-        hint="Make a full one first, or name a parent.",
-    )
+    found = yield from farthest_fitting(core, wish, beside)
+    if found is None:
+        raise BackupError(
+            f"there is no backup to build on in {wish.target.place}: none of this log, branch, scopes and key",
+            hint="Make a full one first, or name a parent.",
+        )
+    return found
+
+
+def farthest_fitting(core: Core, wish: Wish, candidates: Iterable[Placed]) -> Program[Placed | None]:
+    """Return which of some restorable backups is built on: of those that fit the one farthest along, or None."""
+    for each in sorted(candidates, key=lambda each: -each.entry.backup.position):
+        if (yield from _problem(core, wish, each)) is None:
+            return each
+    return None
 
 
 def _problem(core: Core, wish: Wish, parent: Placed) -> Program[str | None]:
-    """Return why a backup cannot be built on, or None."""
+    """Return why a backup cannot be built on, or None: the one rule for what is."""
     backup = parent.entry.backup
     if parent.entry.log_id != core.engine.log_id:
         return "is of another log"

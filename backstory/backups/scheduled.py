@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
-from backstory.backups.announcing import snapshot_of
-from backstory.backups.finding import default_target
-from backstory.backups.orders import BackupOrder
-from backstory.backups.shelf import target_holding
-from backstory.backups.targets import target_of
+from backstory.backups.aside import Progress
+from backstory.backups.finding import shelf
+from backstory.backups.ordering import made as make_wished
+from backstory.backups.ordering import wish_of
+from backstory.backups.parents import farthest_fitting
+from backstory.backups.shelf import Placed, Shelf
+from backstory.backups.standing_orders import BackupOrder
+from backstory.backups.wishes import Wish
 from backstory.committing import append
 from backstory.context import author_of
 from backstory.core import Core
-from backstory.domain.backup_manifests import Backup, standings
+from backstory.domain.backup_manifests import Backup
 from backstory.domain.commits import Commit, Draft
 from backstory.domain.ports import Program
 from backstory.domain.retention import RetentionReport
@@ -24,7 +26,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.schedules import Book, Schedule
 
-__all__ = ["BACKUP_BOOK", "BackupRun", "completed", "parent_for"]
+__all__ = ["BACKUP_BOOK", "BackupRun", "completed", "made"]
 
 BACKUP_BOOK: Final = Book("custom:backups", "backup", {"kind": "full"})
 
@@ -43,48 +45,45 @@ class BackupRun:
     error: str | None = None
 
 
-def parent_for(core: Core, order: BackupOrder, backups: Sequence[Backup]) -> Program[Backup | None]:
-    """Return which backup the next incremental one is to be made on; None: it is time for a full one.
+def made(core: Core, order: BackupOrder, progress: Progress | None) -> Program[Backup]:
+    """Make a backup as it is ordered: a full one where there is none to build on, and where it is time for one."""
+    wish = wish_of(
+        core,
+        order.kind,
+        target=order.target,
+        scopes=None if order.scopes is None else [Scope.parse(each) for each in order.scopes],
+        compression=order.compression,
+        level=order.level,
+        encryption=order.encryption(),
+        importance=order.importance,
+    )
+    found = Shelf()
+    if wish.kind == "incremental":
+        found = yield from shelf(core, wish.target)
+        parent = yield from _parent(core, wish, found, order.full_every)
+        wish = replace(wish, kind="full") if parent is None else replace(wish, parent_id=parent.entry.backup.id)
+    return (yield from make_wished(core, replace(wish, scheduled=True), found, progress))
 
-    A chain of a schedule lies in its target as a whole, so that losing another place does not tear it. It is made of
-    backups that this log knows to be its own: a store that was restored begins anew.
+
+def _parent(core: Core, wish: Wish, found: Shelf, full_every: int | None) -> Program[Placed | None]:
+    """Return what the next backup is made on; None: it is time for a full one.
+
+    A chain of a schedule lies in its target as a whole, so that losing another place does not tear it.
     """
-    known = {backup.id: backup for backup in reversed(backups)}
-    fitting = [each for each, place in zip(backups, standings(backups), strict=True) if place.fault is None]
-    for parent in sorted(fitting, key=lambda each: -each.position):
-        chain = _chain(parent, known)
-        if _fits(core, order, parent, chain) and (yield from _made_here(core, parent)):
-            return parent if order.full_every is None or len(chain) < order.full_every else None
-    return None
-
-
-def _chain(last: Backup, known: dict[str, Backup]) -> list[Backup]:
-    """Return what a backup that can be restored builds on, with itself."""
-    chain = [last]
-    while (parent_id := chain[-1].parent_id) is not None:
-        chain.append(known[parent_id])
-    return chain
-
-
-def _fits(core: Core, order: BackupOrder, parent: Backup, chain: Sequence[Backup]) -> bool:
-    wanted = None if order.scopes is None else {Scope.parse(each) for each in order.scopes}
-    alike = parent.scopes is None if wanted is None else parent.scopes is None or wanted <= set(parent.scopes)
-    if not alike or parent.branch != core.branch.name or parent.encrypted != (order.encryption_from is not None):
-        return False
-    place = (default_target(core) if order.target is None else target_of(order.target)).place
-    return all(target_holding(each.path).place == place for each in chain)
-
-
-def _made_here(core: Core, backup: Backup) -> Program[bool]:
-    """Return whether the log says that a backup was made from it."""
-    snapshot = yield from snapshot_of(core, backup.id)
-    return bool(snapshot.backup)
+    chains = [found.chain_of(each) for each in found.restorable()]
+    whole = [chain[-1] for chain in chains if all(each.target.place == wish.target.place for each in chain)]
+    parent = yield from farthest_fitting(core, wish, whole)
+    if parent is None or (full_every is not None and len(found.chain_of(parent)) >= full_every):
+        return None
+    return parent
 
 
 def completed(core: Core, begun: bytes, run: BackupRun) -> Program[None]:
     """Write what a run came to, caused by the event that it began with."""
     author = author_of({"cause": UUID(bytes=begun)}, core.actor)
+    what = {} if run.error is None else {"what": "create" if run.backup is None else "prune"}
     data: dict[str, Any] = {
+        **what,
         "schedule": run.schedule.name,
         "backup_id": None if run.backup is None else run.backup.id,
         "pruned": [] if run.pruned is None else [each.id for each in run.pruned.deleted],

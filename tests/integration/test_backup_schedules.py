@@ -14,13 +14,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import backstory
-from backstory import At, Cron, Every, InvalidValueError, Once, ReadOnlyError, StoreUnavailableError, scheduler
-from backstory.backups import ordering
-from backstory.backups.orders import BackupOrder, order_of
+from backstory import (
+    At,
+    Cron,
+    Encryption,
+    Every,
+    InvalidScopeError,
+    InvalidValueError,
+    Once,
+    ReadOnlyError,
+    Scope,
+    StoreUnavailableError,
+    scheduler,
+)
+from backstory.backups.standing_orders import BackupOrder, order_of
 from backstory.domain.backup_manifests import BackupKind
 from backstory.domain.errors import BackupError
 from backstory.domain.retention import RetentionPolicy
 from backstory.testing.clock import ManualClock
+from tests.support.damaged_backups import flipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,7 +105,7 @@ def test_a_look_runs_what_came_due_since_whoever_looks_and_however_often_it_rest
     monkeypatch: pytest.MonkeyPatch, when: Every | Cron, steps: list[tuple[int, int, bool]]
 ) -> None:
     with tempfile.TemporaryDirectory() as folder, monkeypatch.context() as patch:
-        patch.setattr(ordering, "make", nothing_made)
+        patch.setattr("backstory.backups.scheduled.make_wished", nothing_made)
         place = Place(f"sqlite:///{folder}/store.db", Path(folder), ManualClock())
         stores = [place.open() for _ in range(3)]
         made = stores[0].backups.schedule("n", when).made_at
@@ -198,6 +210,7 @@ def test_one_that_is_of_other_scopes_or_not_encrypted_alike_is_not_built_on(
 ) -> None:
     key = tmp_path / "key"
     key.write_text(KEY)
+    store.set("custom:b", "x", 1)
     store.backups.create(scopes=["custom:b"])
     store.backups.schedule("a", Every(MINUTE_S), kind="incremental")
     store.backups.schedule("b", Every(MINUTE_S), kind="incremental", encryption_from={"key_file": str(key)})
@@ -208,6 +221,72 @@ def test_one_that_is_of_other_scopes_or_not_encrypted_alike_is_not_built_on(
         made.append([(run.backup.kind, run.backup.encrypted) for run in store.backups.run_due() if run.backup])
     assert [("full", False), ("full", True), ("incremental", False)] == made[0]
     assert [("incremental", False), ("incremental", True), ("incremental", False)] == made[1]
+
+
+def test_what_cannot_be_built_on_is_passed_over_and_a_full_one_begins_anew(
+    tmp_path: Path, place: Place, store: StateStore
+) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    store.backups.schedule("n", Every(MINUTE_S), kind="incremental", encryption_from={"key_file": key})
+    place.clock.advance(MINUTE_S)
+    store.backups.run_due()
+
+    key.write_text("62" * 32)
+    place.clock.advance(MINUTE_S)
+    (other_key,) = store.backups.run_due()
+    assert other_key.backup is not None
+    damaged = Path(other_key.backup.path)
+    content = damaged.read_bytes()
+    damaged.write_bytes(flipped(content, len(content) - 100))
+    place.clock.advance(MINUTE_S)
+    store.backups.run_due()
+    place.clock.advance(MINUTE_S)
+    (last,) = store.backups.run_due()
+
+    made = [event.data["backup"]["kind"] for event in store.log(types="backup.created")]
+    assert ["full", "full", "full", "incremental"] == made
+    assert last.backup is not None
+    assert store.backups.validate(last.backup.id, encryption=Encryption(key_file=key)).is_valid
+
+
+def test_in_a_restored_store_a_schedule_builds_on_what_it_was_restored_from(
+    tmp_path: Path, place: Place, store: StateStore
+) -> None:
+    store.backups.schedule("n", Every(MINUTE_S), kind="incremental")
+    place.clock.advance(MINUTE_S)
+    (run,) = store.backups.run_due()
+    assert run.backup is not None
+    url = f"sqlite:///{tmp_path}/new.db"
+    backstory.restore(run.backup.path, url)
+    place.clock.advance(MINUTE_S)
+    with place._replace(url=url).open() as new:
+        (again,) = new.backups.run_due()
+        assert again.backup is not None
+        assert run.backup.id == again.backup.parent_id
+        assert new.backups.validate(again.backup.id).is_valid
+
+
+def test_a_schedule_for_scopes_of_which_there_is_nothing_says_so_when_it_runs(place: Place, store: StateStore) -> None:
+    store.backups.schedule("n", Every(MINUTE_S), scopes=["agent:nobody"])
+    place.clock.advance(MINUTE_S)
+    (run,) = store.backups.run_due()
+    assert "agent:nobody" in (run.error or "")
+    store.set("agent:nobody", "x", 1)
+    place.clock.advance(MINUTE_S)
+    assert [None] == [run.error for run in store.backups.run_due()]
+
+
+def test_a_schedule_takes_scopes_and_no_pattern_of_them(store: StateStore) -> None:
+    with pytest.raises(InvalidScopeError, match="pattern"):
+        store.backups.schedule("n", Once(1), scopes=["custom:*"])
+    made = store.backups.schedule("n", At(LONG_AGO), scopes=[Scope.custom("*")])
+    assert ["custom:*"] == made.arguments["scopes"]
+    store.set(Scope.custom("*"), "x", 1)
+    (run,) = store.backups.run_due()
+    assert run.backup is not None
+    assert (Scope.custom("*"),) == run.backup.scopes
+    assert 1 == run.backup.entries
 
 
 def test_after_a_backup_its_policy_is_pruned_by(place: Place, store: StateStore) -> None:
@@ -247,8 +326,9 @@ def test_a_run_that_fails_says_so_and_those_after_it_go_on(tmp_path: Path, place
     assert ("a", None) == (bad.schedule.name, bad.backup)
     assert "lost.key" in (bad.error or "")
     assert ("b", None) == (good.schedule.name, good.error)
-    (failed,) = [each for each in store.log(types="backup.failed") if each.stream == "custom:backups"]
-    assert ("a", bad.error) == (failed.data["schedule"], failed.data["error"])
+    (failed,) = store.log(types="backup.failed")
+    assert "custom:backups" == failed.stream
+    assert {"what": "create", "schedule": "a", "backup_id": None, "pruned": [], "error": bad.error} == failed.data
 
     lost.write_text(KEY)
     place.clock.advance(MINUTE_S)
@@ -268,6 +348,8 @@ def test_where_pruning_fails_the_backup_is_there_and_the_run_says_so(
     (run,) = store.backups.run_due()
     assert run.backup is not None
     assert f"{run.backup.id} was made, but pruning failed: the folder may not be written" in (run.error or "")
+    (failed,) = store.log(types="backup.failed")
+    assert ("prune", run.backup.id) == (failed.data["what"], failed.data["backup_id"])
     assert [run.backup] == store.backups.list()
 
 
@@ -336,6 +418,7 @@ def test_paths_mean_the_same_wherever_the_schedule_runs(store: StateStore) -> No
         ("target", {"target": 5}),
         ("scopes", {"scopes": "custom:a"}),
         ("scopes", {"scopes": []}),
+        ("importance", {"importance": 2**70}),
         ("policy", {"policy": {"max_count": 3}}),
         ("importance", {"importance": -1}),
         ("encryption_from", {"encryption_from": {"passphrase": "hunter2-hunter2"}}),

@@ -196,6 +196,7 @@ def test_the_live_state_is_as_it_was_at_any_point_and_can_be_brought_back(engine
 
 def tells_the_state(history: History, steps: Any, cuts: Any, scopes: Any, *, folder: Path) -> None:
     store = history.store
+    _begun(store)
     backups = backed_up(history, steps, cuts, folder)
     by_changes = store.backups.create("incremental", target=folder, scopes=scopes)
     anew = store.backups.create(target=folder, scopes=scopes)
@@ -210,8 +211,27 @@ def tells_the_state(history: History, steps: Any, cuts: Any, scopes: Any, *, fol
         assert backup.entries == report.entries
 
 
+def _begun(store: Any) -> None:
+    """Write to the scopes that are selected: where nothing is, there is nothing to back up."""
+    store.set(S, "begun", 1)
+    store.set("session:s", "begun", 1)
+
+
 def _entry(backup: Any) -> Any:
     return entry_at(backup.path, path=backup.path, name=Path(backup.path).name)
+
+
+def test_a_backup_of_nothing_is_refused(store: Any) -> None:
+    with_values(store)
+    before = store.position()
+    with pytest.raises(BackupError, match="no event of agent:nobody"):
+        store.backups.create(scopes=["agent:nobody"])
+    with pytest.raises(InvalidScopeError, match="pattern"):
+        store.backups.create(scopes=["agent:*"])
+    assert before == store.position()
+    assert [] == store.backups.list()
+    store.delete(S, "k/0")
+    assert {S} == {str(scope) for scope in store.backups.create(scopes=["agent:nobody", S]).scopes} - {"agent:nobody"}
 
 
 def test_what_is_counted_from_changes_is_what_is_counted_anew(engine: Engine, tmp_path: Path) -> None:
@@ -307,6 +327,7 @@ def test_what_is_built_on_is_not_given_up_meanwhile_without_a_word(sqlite_url: s
 def test_what_was_backed_up_of_some_scopes_comes_back_as_it_was_at_any_point(engine: Engine, tmp_path: Path) -> None:
     def law(history: History, steps: Any, cut: int, point: int) -> None:
         store, folder = history.store, tmp_path / uuid4().hex
+        _begun(store)
         history.do(steps[:cut])
         store.backups.create(target=folder, scopes=[S, "session:s"])
         history.do(steps[cut:])

@@ -1,4 +1,4 @@
-"""Orders: what a scheduled backup is to be, checked, written down without a secret, and read again."""
+"""Standing orders: what a scheduled backup is to be, checked, written down without a secret, and read again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, Self
 
+from backstory.backups.wishes import count_of, kind_of, scopes_of
 from backstory.domain.backup_manifests import BackupKind
 from backstory.domain.errors import ConfigError, InvalidValueError, shown
 from backstory.domain.retention import RetentionPolicy
-from backstory.domain.scopes import Scope, as_scope
+from backstory.domain.scopes import Scope
 from backstory.infrastructure.archives.compression import codec as codec_of
 from backstory.infrastructure.archives.encryption import Encryption
 
 __all__ = ["BackupOrder", "order_of"]
 
-_KINDS: Final = ("full", "incremental")
 _SOURCES: Final = ("key_file", "key_command")
 _KEYS_HINT: Final = (
     'Give {"key_file": path} or {"key_command": text}, and with it "algorithm" if you like: a schedule is kept in the '
@@ -79,34 +79,27 @@ def order_of(
     full_every: int | None,
 ) -> BackupOrder:
     """Return a checked order; raises `InvalidValueError`, `InvalidScopeError` and `ConfigError`."""
-    if kind not in _KINDS:
-        raise InvalidValueError("kind", rule=f"is no kind: {shown(kind)}", hint="Use full or incremental.")
+    wanted = kind_of(kind)
     if full_every is not None:
-        _check_count("full_every", full_every, least=1)
-        if kind == "full":
+        count_of("full_every", full_every, least=1)
+        if wanted == "full":
             raise InvalidValueError(
                 "full_every", rule="is given for backups that are all full", hint="Leave it out, or use incremental."
             )
     if policy is not None and not isinstance(policy, RetentionPolicy):
         raise InvalidValueError("policy", rule=f"is no policy: {shown(policy)}", hint="Give `RetentionPolicy(...)`.")
-    _check_count("importance", importance, least=0)
     codec_of(compression, level)
     return BackupOrder(
-        kind=kind,
+        kind=wanted,
         target=None if target is None else _place(target),
-        scopes=None if scopes is None else _scopes(scopes),
+        scopes=None if scopes is None else tuple(map(str, scopes_of(scopes))),
         compression=compression,
         level=level,
         encryption_from=None if encryption_from is None else _keys(encryption_from),
         policy=policy,
-        importance=importance,
+        importance=count_of("importance", importance, least=0),
         full_every=full_every,
     )
-
-
-def _check_count(name: str, given: object, *, least: int) -> None:
-    if isinstance(given, bool) or not isinstance(given, int) or given < least:
-        raise InvalidValueError(name, rule=f"is no count: {shown(given)}", hint=f"Give {least} or more.")
 
 
 def _place(given: object) -> str:
@@ -115,15 +108,6 @@ def _place(given: object) -> str:
         raise InvalidValueError("target", rule=f"is no place: {shown(given)}", hint="Give a folder or a URL.")
     text = str(fspath(given))
     return text if "://" in text else str(Path(text).absolute())
-
-
-def _scopes(given: object) -> tuple[str, ...]:
-    if isinstance(given, (str, Scope)) or not isinstance(given, Iterable):
-        raise InvalidValueError("scopes", rule=f"is no list of scopes: {shown(given)}", hint="Give a list of them.")
-    found = tuple(sorted({str(as_scope(each)) for each in given}))
-    if not found:
-        raise InvalidValueError("scopes", rule="selects nothing", hint="Leave it out for the whole store.")
-    return found
 
 
 def _keys(given: object) -> dict[str, str]:
