@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import backstory
-from backstory import Encryption, Event, Field, RetentionPolicy, Schema
+from backstory import BackupError, Encryption, Event, Field, Once, RetentionPolicy, Schema
 from backstory.testing.clock import ManualClock
 from tests.support.damaged_backups import contents
 
@@ -140,3 +141,39 @@ def test_the_life_of_a_backup_is_in_the_log(store: StateStore) -> None:
     told = [event.type for event in store.log(scope=f"custom:backup:{first.id}")]
     assert ["backup.created", "backup.verified", "backup.restored", "backup.pruned"] == told
     assert ["backup.created"] == [event.type for event in store.log(scope=f"custom:backup:{second.id}")]
+
+
+def test_every_kind_of_event_about_backups_lies_where_the_documents_say(store: StateStore, clock: ManualClock) -> None:
+    store.set("agent:a", "k", 1)
+    made = store.backups.create()
+    store.backups.validate(made.id)
+    store.backups.restore(made.id)
+    with pytest.raises(BackupError):
+        store.backups.create("incremental", scopes=["agent:a"], encryption=Encryption(key=bytes(32)))
+    policy = RetentionPolicy(max_count=1, keep_full=0)
+    store.backups.schedule("good", Once(1.0), policy=policy)
+    store.backups.schedule("bad", Once(2.0), encryption_from={"key_command": "false"})
+    clock.advance(3)
+    good = next(run.backup for run in store.backups.run_due() if run.backup is not None)
+    store.backups.unschedule("good")
+
+    found: dict[str, list[str]] = {}
+    failures = []
+    for event in store.log(types="backup.*"):
+        kind = event.type.removeprefix("backup.")
+        stream = event.stream.replace(made.id, "<id>").replace(good.id, "<id>")
+        if kind == "failed" and stream != "custom:backups":
+            stream = "custom:backup:<id>"
+        if kind == "failed":
+            failures.append((stream, sorted(event.data)))
+        found.setdefault(stream, []).append(kind)
+    documented = (Path(__file__).parents[2] / "docs" / "backups.md").read_text()
+    table = documented.partition("## What the log says")[2].partition("\n## ")[0]
+    own, _, shared = table.partition("`custom:backups`")
+    assert {"custom:backup:<id>", "custom:backups"} == set(found)
+    assert set(found["custom:backup:<id>"]) == set(re.findall(r"`backup\.(\w+)`", own))
+    assert set(found["custom:backups"]) == set(re.findall(r"`backup\.(\w+)`", shared))
+    assert [
+        ("custom:backup:<id>", ["error", "what"]),
+        ("custom:backups", ["backup_id", "error", "pruned", "schedule", "what"]),
+    ] == failures
