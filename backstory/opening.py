@@ -148,7 +148,12 @@ async def _open_async(
 
 
 def _at_home(options: Settings, url: str) -> Settings:
-    """Return settings that say where backups are kept: beside a SQLite file, unless told otherwise."""
+    """Return settings that say where backups are kept: beside a SQLite file, unless told otherwise.
+
+    A folder means the same for as long as the store is open, wherever the process goes meanwhile.
+    """
+    if options.backups and "://" not in options.backups:
+        return replace(options, backups=str(Path(options.backups).absolute()))
     if options.backups or kind_of(url) != "sqlite":
         return options
     return replace(options, backups=f"{Path(sqlite_path(url)).absolute()}.backups")

@@ -6,7 +6,8 @@ Bounds say how much there may be, and look at all backups together, as a disk do
     max_count    there are no more than this many
     max_bytes    they take no more than this, together
 
-A backup goes if it breaks any of them. Without a bound nothing goes; `max_count=0` leaves what the keep-rules hold.
+A backup goes if it breaks any of them. Without a bound nothing goes, and who prunes refuses that (`check_bounded`);
+`max_count=0` leaves what the keep-rules hold.
 Where count or bytes are not enough for all, what cannot be restored goes first, then what is less important, then what
 is older; one that is too large does not take smaller ones with it. Importance does not help against age.
 
@@ -70,6 +71,15 @@ class RetentionPolicy:
             ):
                 hint = f"Give a whole number from 0{', or None' if optional else ''}."
                 raise InvalidValueError(each.name, rule=f"is no whole number from 0: {shown(given)}", hint=hint)
+
+    def check_bounded(self) -> None:
+        """Raise `InvalidValueError` for a policy without a bound: its rules keep what nothing would take away."""
+        if (self.max_count, self.max_age, self.max_bytes) == (None, None, None):
+            raise InvalidValueError(
+                "policy",
+                rule="keeps what nothing would take away, as it has no bound",
+                hint="Give max_count (0: keep nothing else), max_age or max_bytes.",
+            )
 
     @property
     def max_age_s(self) -> float | None:

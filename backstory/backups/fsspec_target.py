@@ -8,12 +8,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final, cast
 
+from fsspec import get_filesystem_class  # type: ignore[import-untyped] # has none
 from fsspec.core import url_to_fs  # type: ignore[import-untyped] # has none
 
 from backstory.backups.target import LEFTOVER_AGE, Stamp, checked_name, is_archive, is_leftover, partial_name
 from backstory.domain.errors import BackstoryError, BackupError, ConfigError, shown
 
-__all__ = ["FsspecTarget", "fsspec_target"]
+__all__ = ["FsspecTarget", "check_url", "fsspec_target"]
 
 #: What the file systems call the times and tags that change with a file.
 _CHANGES: Final = (
@@ -28,11 +29,29 @@ def fsspec_target(url: str) -> FsspecTarget:
 
     Raises `BackupError` where the file system connects at once, and fails.
     """
+    check_url(url)
     scheme, _, rest = url.partition("://")
+    with _understanding(url):
+        system, root = url_to_fs(url)
+    return FsspecTarget(system, root.rstrip("/"), place=f"{scheme}://{rest.rstrip('/')}")
+
+
+def check_url(url: str) -> None:
+    """Raise `ConfigError` for a URL that fsspec does not understand, or has no package for; nothing is connected to."""
+    schemes, _, rest = url.partition("://")
     if any(each in rest for each in "*?["):
         raise _misunderstood(url, "it holds a pattern")
+    with _understanding(url):
+        for scheme in schemes.split("::"):
+            get_filesystem_class(scheme)
+
+
+@contextmanager
+def _understanding(url: str) -> Iterator[None]:
+    """Say what is wrong with a URL, where fsspec finds fault with it."""
+    scheme = url.partition("://")[0]
     try:
-        system, root = url_to_fs(url)
+        yield
     except ImportError as error:
         raise ConfigError(
             f"backups at {scheme}:// need a package that is not installed: {error}",
@@ -43,7 +62,6 @@ def fsspec_target(url: str) -> FsspecTarget:
         raise _misunderstood(url, str(error)) from error
     except Exception as error:
         raise _fault("reach", url, error) from error
-    return FsspecTarget(system, root.rstrip("/"), place=f"{scheme}://{rest.rstrip('/')}")
 
 
 class FsspecTarget:

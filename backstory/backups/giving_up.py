@@ -30,6 +30,7 @@ def prune(core: Core, policy: RetentionPolicy, *, dry_run: bool) -> Program[Rete
     """Delete what a policy does not keep, children before what they build on."""
     if not isinstance(policy, RetentionPolicy):
         raise InvalidValueError("policy", rule=f"is no policy: {shown(policy)}", hint="Give `RetentionPolicy(...)`.")
+    policy.check_bounded()
     if not dry_run:
         check_writable(core, "prune backups")
     found = yield from shelf(core)
@@ -62,8 +63,8 @@ def _delete(going: Sequence[Placed]) -> None:
 
 def rewrapped(core: Core, wanted: object, old: Encryption, new: Encryption) -> Program[Backup]:
     """Have a backup need another key."""
-    check_encryption(old)
-    check_encryption(new)
+    check_encryption(old, needed=True)
+    check_encryption(new, needed=True)
     _, placed = yield from find(core, wanted)
     backup = placed.entry.backup
     if "://" in backup.path:

@@ -113,13 +113,14 @@ def _check_scopes(core: Core, wish: Wish) -> Program[None]:
     )
 
 
-def check_encryption(encryption: object) -> None:
-    """Raise `EncryptionError` for what is no `Encryption`."""
-    if encryption is not None and not isinstance(encryption, Encryption):
-        raise EncryptionError(
-            f"{type(encryption).__name__} says not how to encrypt",
-            hint="Give `Encryption(passphrase=..., or key=...)`.",
-        )
+def check_encryption(encryption: object, *, needed: bool = False) -> None:
+    """Raise `EncryptionError` for what is no `Encryption`; None is none where it is `needed`."""
+    if isinstance(encryption, Encryption) or (encryption is None and not needed):
+        return
+    raise EncryptionError(
+        f"{'None' if encryption is None else type(encryption).__name__} does not say how to encrypt",
+        hint="Give `Encryption(passphrase=..., or key=...)`.",
+    )
 
 
 def check_writable(core: Core, what: str) -> None:

@@ -8,6 +8,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Final, Self
 
+from backstory.backups.targets import check_target
 from backstory.backups.wishes import count_of, kind_of, scopes_of
 from backstory.domain.backup_manifests import BackupKind
 from backstory.domain.errors import ConfigError, InvalidValueError, shown
@@ -86,8 +87,11 @@ def order_of(
             raise InvalidValueError(
                 "full_every", rule="is given for backups that are all full", hint="Leave it out, or use incremental."
             )
-    if policy is not None and not isinstance(policy, RetentionPolicy):
-        raise InvalidValueError("policy", rule=f"is no policy: {shown(policy)}", hint="Give `RetentionPolicy(...)`.")
+    if policy is not None:
+        if not isinstance(policy, RetentionPolicy):
+            hint = "Give `RetentionPolicy(...)`."
+            raise InvalidValueError("policy", rule=f"is no policy: {shown(policy)}", hint=hint)
+        policy.check_bounded()
     codec_of(compression, level)
     return BackupOrder(
         kind=wanted,
@@ -106,27 +110,38 @@ def _place(given: object) -> str:
     """Return a folder or URL that means the same wherever the process that runs the schedule was started."""
     if not isinstance(given, (str, PathLike)) or not str(given):
         raise InvalidValueError("target", rule=f"is no place: {shown(given)}", hint="Give a folder or a URL.")
-    text = str(fspath(given))
-    return text if "://" in text else str(Path(text).absolute())
+    return str(check_target(given))
 
 
 def _keys(given: object) -> dict[str, str]:
     """Return where a key comes from; what is refused is not shown, as it may be one."""
     if not isinstance(given, Mapping):
         raise InvalidValueError("encryption_from", rule=f"is {type(given).__name__}", hint=_KEYS_HINT)
-    found = {name: fspath(part) if name == "key_file" and part else part for name, part in given.items()}
+    found = {name: fspath(part) if isinstance(part, PathLike) else part for name, part in given.items()}
     sources = [name for name in _SOURCES if name in found]
     if len(sources) != 1 or set(found) - {*_SOURCES, "algorithm"}:
         raise InvalidValueError("encryption_from", rule="does not name one key file or key command", hint=_KEYS_HINT)
     if not all(isinstance(part, str) and part for part in found.values()):
         raise InvalidValueError("encryption_from", rule="has a part that is no text", hint=_KEYS_HINT)
-    if "key_file" in found:
-        found["key_file"] = str(Path(found["key_file"]).absolute())
     try:
         Encryption(**found)
     except ConfigError as error:
         raise InvalidValueError("encryption_from", rule=f"cannot be used: {error.message}", hint=error.hint) from None
+    if "key_file" in found:
+        found["key_file"] = _key_file(found["key_file"])
     return found
+
+
+def _key_file(given: str) -> str:
+    """Return the path of a key file, which must be there: a schedule that cannot run is better refused today."""
+    path = Path(given).absolute()
+    if "\0" in given or not path.exists() or path.is_dir():
+        raise ConfigError(
+            f"there is no key file {shown(str(path))}",
+            key="encryption_from",
+            hint="Make it first, on the machine that runs the schedule.",
+        )
+    return str(path)
 
 
 def _policy_data(policy: RetentionPolicy) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from backstory.backups.folder_target import FolderTarget
 from backstory.backups.target import Stamp, Target
 from backstory.domain.errors import ConfigError, shown
 
-__all__ = ["Stamp", "Target", "target_of"]
+__all__ = ["Stamp", "Target", "check_target", "target_of"]
 
 _FOLDER_SCHEMES: Final = ("file", "local")
 _PASSWORD: Final = re.compile(r"://[^/@]*:[^/]*@")
@@ -25,14 +25,24 @@ def target_of(given: str | PathLike[str]) -> Target:
     Nothing is written yet, though some file systems connect. Raises `ConfigError` for what is none of these, for a
     password inside a URL, and for packages that are missing; `BackupError` where a server cannot be reached.
     """
+    text = check_target(given)
+    if isinstance(text, Path):
+        return FolderTarget(text)
+    from backstory.backups.fsspec_target import fsspec_target
+
+    return fsspec_target(text)
+
+
+def check_target(given: str | PathLike[str]) -> Path | str:
+    """Return the folder or URL that is meant, and connect to nothing; raises `ConfigError` as `target_of` does."""
     text = os.fspath(given) if isinstance(given, str | PathLike) else given
     if not isinstance(text, str) or not text or "\0" in text or text.startswith("://"):
         raise _refused(given, "is neither a folder nor a URL")
     if "://" not in text or not isinstance(given, str):
-        return FolderTarget(_absolute(text, given))
+        return _absolute(text, given)
     scheme = text.partition("://")[0]
     if scheme.lower() in _FOLDER_SCHEMES:
-        return FolderTarget(_folder_of(text))
+        return _folder_of(text)
     if _PASSWORD.search(text):
         # The path of a backup is told in the log and in messages: a password in it would be, too.
         raise ConfigError(
@@ -41,14 +51,15 @@ def target_of(given: str | PathLike[str]) -> Target:
             hint=f"Leave it out, and give it to fsspec: the variable FSSPEC_{scheme.upper()}_PASSWORD, or its files.",
         )
     try:
-        from backstory.backups.fsspec_target import fsspec_target
+        from backstory.backups.fsspec_target import check_url
     except ImportError as error:
         raise ConfigError(
             f"backups at {scheme}:// need a package that is not installed: {error.name}",
             key="target",
             hint="Install it: pip install backstory[fsspec].",
         ) from error
-    return fsspec_target(text)
+    check_url(text)
+    return text
 
 
 def _folder_of(url: str) -> Path:

@@ -15,7 +15,7 @@ from backstory.cli.commands import command, runner
 from backstory.cli.failures import Exit
 from backstory.cli.options import AsOf
 from backstory.cli.output import is_terminal
-from backstory.cli.policies import bytes_of
+from backstory.cli.policies import bytes_of, unbounded
 from backstory.cli.progress import progress_bar
 from backstory.cli.render import counted, field
 from backstory.cli.schemas import KeyPattern, ScopePattern
@@ -258,6 +258,8 @@ def prune(
     dry_run: Annotated[bool, Option("--dry-run", help="Delete nothing; say what would go.")] = False,
 ) -> None:
     """Delete backups beyond the bounds, and say why each goes or stays. What others build on stays."""
+    if (max_count, max_age, max_bytes) == (None, None, None):
+        raise unbounded("`backup prune`")
     from backstory.domain.retention import RetentionPolicy
 
     policy = RetentionPolicy(

@@ -14,7 +14,7 @@ from backstory.domain.errors import shown
 if TYPE_CHECKING:
     from backstory.domain.retention import RetentionPolicy
 
-__all__ = ["Policy", "bytes_of", "policy"]
+__all__ = ["Policy", "bytes_of", "policy", "unbounded"]
 
 _SIZE: Final = re.compile(r"(\d{1,18})\s*(B|[KMGT]i?B)?", re.ASCII | re.IGNORECASE)
 _POWERS: Final = "BKMGT"
@@ -70,13 +70,18 @@ def policy(
     if not given:
         return Policy(None)
     if not given.keys() & bounds.keys():
-        raise UsageError(
-            f"--{next(iter(given)).replace('_', '-')} keeps what nothing would take away",
-            hint="Give --max-count (0: keep nothing else), --max-age or --max-bytes with it.",
-        )
+        raise unbounded(f"--{next(iter(given)).replace('_', '-')}")
     from backstory.domain.retention import RetentionPolicy
 
     return Policy(RetentionPolicy(**given))
+
+
+def unbounded(what: str) -> UsageError:
+    """Return the error for rules to keep some where none would go."""
+    return UsageError(
+        f"{what} keeps what nothing would take away",
+        hint="Give --max-count (0: keep nothing else), --max-age or --max-bytes with it.",
+    )
 
 
 def bytes_of(text: str) -> int:

@@ -99,7 +99,7 @@ def key_id_of(key: bytes) -> str:
 def _checked(source: str, given: object) -> bytes | Path | tuple[str, ...]:
     if source == "passphrase" and isinstance(given, str) and given:
         # The same letters come as different bytes from different keyboards.
-        return unicodedata.normalize("NFC", given).encode()
+        return _encoded(unicodedata.normalize("NFC", given))
     if source == "key" and isinstance(given, bytes | str):
         return key_of(given)
     if source == "key_file" and isinstance(given, str | PathLike):
@@ -107,3 +107,15 @@ def _checked(source: str, given: object) -> bytes | Path | tuple[str, ...]:
     if source == "key_command" and isinstance(given, Sequence) and not isinstance(given, bytes):
         return command_of(given)
     raise ConfigError(f"{source} is empty, or of the wrong type: {type(given).__name__}", key=source)
+
+
+def _encoded(passphrase: str) -> bytes:
+    try:
+        return passphrase.encode()
+    except UnicodeEncodeError:
+        # Without its cause, which holds the passphrase.
+        raise ConfigError(
+            "the passphrase is no text: it holds half a character, as bytes do that are not UTF-8",
+            key="passphrase",
+            hint="Give it as UTF-8, or use a key file.",
+        ) from None

@@ -26,7 +26,7 @@ def key_of(given: bytes | str, *, source: str = "the key") -> bytes:
     """Return a key of 32 bytes, given raw, as hexadecimal digits or as Base64; raises `EncryptionError`."""
     if isinstance(given, bytes) and len(given) == KEY_BYTES:
         return given
-    text = given if isinstance(given, bytes) else given.encode()
+    text = given if isinstance(given, bytes) else given.encode(errors="replace")
     found = _decoded(text.strip())
     if found is None or len(found) != KEY_BYTES:
         raise EncryptionError(f"{source} is no key of {KEY_BYTES} bytes", hint=_FORMS)
@@ -51,9 +51,10 @@ def key_from_file(path: Path) -> bytes:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             content = file.read(_MOST_BYTES)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no path"
         raise EncryptionError(
-            f"cannot read the key file {path}: {error.strerror}", hint="Check that the file is there, and readable."
+            f"cannot read the key file {path}: {why}", hint="Check that the file is there, and readable."
         ) from error
     if mode & stat.S_IWOTH:
         raise EncryptionError(

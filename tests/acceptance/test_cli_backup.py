@@ -364,6 +364,10 @@ def test_a_backup_may_be_opened_with_another_key_from_now_on(plain: Any, folder:
         (("prune", "--max-bytes", "5XB"), 2, "is no size"),
         (("prune", "--max-age", "soon"), 2, "is no span of time"),
         (("prune", "--keep-last", "-1"), 2, "keep-last"),
+        (("prune", "--keep-daily", "3"), 2, "nothing would take away"),
+        (("create", "--importance", str(2**70)), 2, "importance"),
+        (("create", "--scope", "agent:*"), 2, "pattern"),
+        (("create", "--scope", "agent:nobody"), 1, "nothing to back up"),
         (("rewrap", "nobody"), 1, "there is no backup"),
     ],
 )
@@ -380,7 +384,7 @@ def test_what_cannot_be_done_is_told_in_one_line(
 
 
 def test_an_absent_store_has_no_backups_to_list(cli: Any, folder: Path) -> None:
-    for arguments in (("list",), ("create",), ("usage",), ("prune",), ("validate", "nobody")):
+    for arguments in (("list",), ("create",), ("usage",), ("prune", "--max-count", "1"), ("validate", "nobody")):
         assert 6 == cli("backup", *arguments).code
     assert [] == list(folder.iterdir())
 

@@ -23,6 +23,7 @@ def stored(cli: Any) -> Any:
 
 
 def test_a_schedule_is_made_and_listed_with_what_it_asks_for(stored: Any, folder: Path) -> None:
+    (folder / "the.key").write_text("61" * 32)
     words = "--incremental --full-every 7 --target kept --scope session:a --max-age 30d --keep-daily 7 --importance 2"
     keys = "--key-file the.key --algorithm ChaCha20-Poly1305 --compression gzip --level 3"
     line = ("backup", "schedule", "nightly", "--cron", "0 3 * * *", *words.split(), *keys.split())
@@ -64,20 +65,20 @@ def test_what_is_due_is_made_once_and_pruned_after(stored: Any) -> None:
     assert line.startswith("now: full backup ")
 
 
-def test_a_run_that_fails_is_told_ends_it_with_1_and_stops_no_other(stored: Any, folder: Path) -> None:
-    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-file", "lost.key")
+def test_a_run_that_fails_is_told_ends_it_with_1_and_stops_no_other(stored: Any) -> None:
+    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-command", "false")
     stored.ok("backup", "schedule", "b-good", "--at", PAST)
 
     answer = stored("backup", "due")
 
     assert (1, "") == (answer.code, answer.error)
     bad, good = answer.lines
-    assert bad.startswith(f"a-bad: failed: cannot read the key file {folder / 'lost.key'}")
+    assert bad.startswith("a-bad: failed: the key command 'false' failed with 1")
     assert good.startswith("b-good: full backup ")
-    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-file", "lost.key")
+    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-command", "false")
     answer = stored("--json", "backup", "due")
     assert (1, None) == (answer.code, answer.value["backup"])
-    assert "lost.key" in answer.value["error"]
+    assert "'false' failed" in answer.value["error"]
 
 
 def test_other_commands_make_no_backup_that_is_due(stored: Any) -> None:
@@ -99,6 +100,10 @@ def test_other_commands_make_no_backup_that_is_due(stored: Any) -> None:
         "schedule n --once 1s --key-file a --key-command b",
         "schedule n --once 1s --passphrase secret",
         "schedule n --once 1s --keep-daily 7",
+        "schedule n --once 1s --key-file absent",
+        "schedule n --once 1s --target s3://me:hunter2@bucket/x",
+        "schedule n --once 1s --target nope://x",
+        "schedule n --once 1s --scope session:*",
         "schedule n --once 1s --max-bytes much",
         "schedule n --once 1s --compression none --level 99 --compression lunch",
         "schedule n --once 1s --scope nothing:a:b",
@@ -140,7 +145,7 @@ def test_serve_runs_what_comes_due_also_what_is_scheduled_later_and_ends_with_0(
 def test_serve_says_when_it_begins_and_a_line_for_each_run(process: Any) -> None:
     process("set", "session:a", "k", "1")
     process("backup", "schedule", "a", "--at", PAST)
-    process("backup", "schedule", "b", "--at", PAST, "--key-file", "lost.key")
+    process("backup", "schedule", "b", "--at", PAST, "--key-command", "false")
     server = process.start("serve")
     lines = Lines(server)
     assert (lines.next() or "").startswith("a: full backup ")

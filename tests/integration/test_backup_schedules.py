@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import backstory
 from backstory import (
     At,
+    ConfigError,
     Cron,
     Encryption,
     Every,
@@ -319,8 +320,10 @@ def test_what_is_said_of_a_run_is_caused_by_its_beginning(store: StateStore) -> 
 
 def test_a_run_that_fails_says_so_and_those_after_it_go_on(tmp_path: Path, place: Place, store: StateStore) -> None:
     lost = tmp_path / "lost.key"
+    lost.write_text(KEY)
     store.backups.schedule("a", Every(MINUTE_S, max_runs=2), encryption_from={"key_file": lost})
     store.backups.schedule("b", Every(MINUTE_S, max_runs=1))
+    lost.unlink()
     place.clock.advance(MINUTE_S)
     bad, good = store.backups.run_due()
     assert ("a", None) == (bad.schedule.name, bad.backup)
@@ -385,7 +388,7 @@ ORDERS = st.builds(
     | st.builds(
         RetentionPolicy,
         max_age=st.none() | st.integers(0, 10**6).map(float),
-        max_count=st.none() | st.integers(0, 9),
+        max_count=st.integers(0, 9),
         keep_last=st.integers(0, 3),
     ),
     importance=st.integers(0, 3),
@@ -400,11 +403,43 @@ def test_an_order_is_read_as_it_was_written(order: BackupOrder) -> None:
     assert order == order_of(**given)
 
 
-def test_paths_mean_the_same_wherever_the_schedule_runs(store: StateStore) -> None:
+def test_paths_mean_the_same_wherever_the_schedule_runs(
+    tmp_path: Path, store: StateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("the.key").write_text(KEY)
     made = store.backups.schedule("n", Once(1), target="kept", encryption_from={"key_file": Path("the.key")})
     assert str(Path.cwd() / "kept") == made.arguments["target"]
     assert {"key_file": str(Path.cwd() / "the.key")} == made.arguments["encryption_from"]
-    assert "s3://bucket/a" == store.backups.schedule("n", Once(1), target="s3://bucket/a").arguments["target"]
+    assert "memory://a" == store.backups.schedule("n", Once(1), target="memory://a").arguments["target"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"target": "s3://user:hunter2@bucket/x"}, "holds a password"),
+        ({"target": "nope://x"}, "nope"),
+        ({"target": "s3://bucket/*"}, "pattern"),
+        ({"target": "file://elsewhere/x"}, "no URL of a folder on this machine"),
+        ({"encryption_from": {"key_file": "there-is-none.key"}}, "there is no key file"),
+    ],
+)
+def test_a_schedule_that_could_not_run_is_refused_and_no_password_gets_into_the_log(
+    store: StateStore, given: dict[str, Any], words: str
+) -> None:
+    before = store.position()
+    with pytest.raises(ConfigError, match=words) as caught:
+        store.backups.schedule("n", Once(1), **given)
+    assert "hunter2" not in str(caught.value)
+    assert before == store.position()
+
+
+def test_scheduling_connects_to_nothing(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("backstory.backups.fsspec_target.url_to_fs", connect)
+    store.backups.schedule("n", Once(1), target="memory://a")
 
 
 @pytest.mark.parametrize(
@@ -420,6 +455,8 @@ def test_paths_mean_the_same_wherever_the_schedule_runs(store: StateStore) -> No
         ("scopes", {"scopes": []}),
         ("importance", {"importance": 2**70}),
         ("policy", {"policy": {"max_count": 3}}),
+        ("policy", {"policy": RetentionPolicy(keep_daily=3)}),
+        ("encryption_from", {"encryption_from": {"key_file": 5}}),
         ("importance", {"importance": -1}),
         ("encryption_from", {"encryption_from": {"passphrase": "hunter2-hunter2"}}),
         ("encryption_from", {"encryption_from": {"key": "hunter2-hunter2"}}),

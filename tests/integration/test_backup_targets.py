@@ -337,7 +337,7 @@ def test_a_file_system_that_cannot_be_had_says_why(
 
     monkeypatch.setattr("backstory.backups.fsspec_target.url_to_fs", refuse)
     with pytest.raises(told, match=getattr(error, "strerror", None) or str(error).rstrip("?")):
-        target_of("s3://bucket/folder")
+        target_of("memory://bucket/folder")
 
 
 def test_a_folder_that_cannot_be_made_is_an_error() -> None:

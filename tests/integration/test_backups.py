@@ -438,6 +438,7 @@ def test_without_a_backup_to_build_on_there_is_no_incremental_one(quick: Any) ->
         ({"level": 99}, ConfigError),
         ({"encryption": "secret"}, EncryptionError),
         ({"importance": -1}, InvalidValueError),
+        ({"importance": 2**70}, InvalidValueError),
         ({"target": "nowhere://x"}, ConfigError),
     ],
 )
@@ -502,6 +503,36 @@ def test_another_key_opens_it_once_it_is_wrapped_anew(quick: Any) -> None:
     with pytest.raises(EncryptionError):
         quick.backups.restore(backup.id, encryption=FULL_KEY)
     assert 0 == quick.backups.restore(backup.id, encryption=OTHER_KEY).restored
+
+
+def test_rewrapping_needs_both_keys(quick: Any) -> None:
+    with_values(quick)
+    backup = quick.backups.create(encryption=FULL_KEY)
+    for old, new in ((FULL_KEY, None), (None, OTHER_KEY), (FULL_KEY, "secret")):
+        with pytest.raises(EncryptionError, match="does not say how to encrypt"):
+            quick.backups.rewrap(backup.id, old, new)
+    assert quick.backups.validate(backup.id, encryption=FULL_KEY).is_valid
+
+
+def test_a_policy_without_a_bound_is_refused(quick: Any) -> None:
+    with_values(quick)
+    quick.backups.create()
+    for policy in (RetentionPolicy(), RetentionPolicy(keep_daily=3)):
+        for dry_run in (True, False):
+            with pytest.raises(InvalidValueError, match="nothing would take away"):
+                quick.backups.prune(policy, dry_run=dry_run)
+
+
+def test_a_folder_is_the_one_it_was_when_the_store_was_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with backstory.open("memory://", backups="kept") as store:
+        store.set(S, "k", 1)
+        first = store.backups.create()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        second = store.backups.create("incremental")
+        assert [second, first] == store.backups.list()
+    assert {tmp_path / "kept"} == {Path(each.path).parent for each in (first, second)}
 
 
 def test_hooks_stand_around_backups_and_may_cancel(quick: Any) -> None:

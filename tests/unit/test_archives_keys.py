@@ -54,6 +54,17 @@ def test_a_key_may_be_given_in_any_form(given: bytes | str, tmp_path: Path) -> N
     assert SMALL == read(stored, Encryption(key_command=command))
 
 
+def test_what_is_no_text_or_no_path_is_refused_in_words_that_do_not_show_it() -> None:
+    with pytest.raises(ConfigError, match="half a character") as caught:
+        Encryption(passphrase=f"{SECRET} \udce9")
+    assert SECRET not in f"{caught.value} {caught.value.__cause__}"
+    with pytest.raises(EncryptionError, match="no key of 32 bytes"):
+        Encryption(key="\udce9" * 32)
+    for path in ("a\0b", "\ud800"):
+        with pytest.raises(EncryptionError, match="that is no path"):
+            Encryption(key_file=path).secret()
+
+
 def test_a_wrong_key_is_refused_and_the_needed_one_named() -> None:
     other = Encryption(key=bytes(32))
     stored = archive(encryption=keyed())
