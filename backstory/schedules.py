@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from backstory.committing import append
 from backstory.context import author_of
@@ -36,6 +36,7 @@ __all__ = [
     "ScheduledRun",
     "When",
     "claim",
+    "is_name",
     "schedule",
     "schedules",
     "unschedule",
@@ -132,9 +133,14 @@ def _take(found: dict[str, Schedule], book: Book, row: Any) -> None:
             )
 
 
+def is_name(given: object) -> TypeGuard[str]:
+    """Return whether a schedule may be called so: by a short printable text."""
+    return isinstance(given, str) and 1 <= len(given) <= _LONGEST_NAME and given.isprintable()
+
+
 def schedule(core: Core, book: Book, name: object, when: object, arguments: Mapping[str, Any]) -> Program[Schedule]:
     """Write a schedule, instead of one of the same name; raises `InvalidValueError`."""
-    if not isinstance(name, str) or not 1 <= len(name) <= _LONGEST_NAME or not name.isprintable():
+    if not is_name(name):
         raise InvalidValueError("schedule_name", rule=f"is no name: {name!r}", hint="Give a short printable text.")
     if not isinstance(when, (Once, At, Every, Cron)):
         raise InvalidValueError("when", rule=f"is {when!r}", hint="Give Once, At, Every or Cron.")

@@ -65,6 +65,9 @@ def schedule(
     ] = 0,
 ) -> None:
     """Have backups made when they come due, and old ones pruned. `serve` makes them, or `backup due` in cron."""
+    due_times.check_name(name)
+    if full_every is not None and not incremental:
+        raise UsageError("--full-every goes with --incremental", hint="Leave it out, or give --incremental.")
     keys = {"key_file": key_file, "key_command": key_command, "algorithm": algorithm}
     given = {name: each for name, each in keys.items() if each is not None}
     if algorithm is not None and len(given) == 1:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from backstory.due_times import When
     from backstory.schedules import Schedule
 
-__all__ = ["Due", "due", "left_s", "list_schedules", "schedule_data", "tell_scheduled"]
+__all__ = ["Due", "check_name", "due", "left_s", "list_schedules", "schedule_data", "tell_scheduled"]
 
 _LONGEST: Final = timedelta(days=36_500)
 _LONGEST_WAIT_S: Final = 60.0
@@ -57,7 +57,7 @@ def due(
     if once is not None:
         return Due(Once(_seconds(once)))
     if every is not None:
-        return Due(Every(_seconds(every), max_runs))
+        return Due(Every(_interval(every), max_runs))
     return Due(Cron(cron) if cron is not None else At(_time(at or "")))
 
 
@@ -66,6 +66,21 @@ def _seconds(text: str) -> float:
     if found > _LONGEST:
         raise UsageError(f"{shown(text)} is longer than anybody waits", hint="Give 100 years at most.")
     return found.total_seconds()
+
+
+def _interval(text: str) -> float:
+    found = _seconds(text)
+    if not found:
+        raise UsageError(f"--every {field(text)} would never end", hint="Give a span above 0, such as `15m` or `12h`.")
+    return found
+
+
+def check_name(name: str) -> None:
+    """Raise `UsageError` for what no schedule can be called."""
+    from backstory.schedules import is_name
+
+    if not is_name(name):
+        raise UsageError(f"a schedule cannot be called {shown(name)}", hint="Give a short printable text.")
 
 
 def _time(text: str) -> datetime:

@@ -33,6 +33,7 @@ def schedule(
     due: due_times.Due,
 ) -> None:
     """Have runs of hooks replayed when they come due. They run in `backstory replay due`, and in programs."""
+    due_times.check_name(name)
     with session.open(write=True, hooks=False) as store:
         made = store.replay.schedule(name, due.when, **runs.arguments)
     due_times.tell_scheduled(session, made)

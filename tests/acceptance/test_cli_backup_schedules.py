@@ -88,6 +88,29 @@ def test_other_commands_make_no_backup_that_is_due(stored: Any) -> None:
     assert [] == stored.json("log", "--type", "backup.started").lines
 
 
+@pytest.mark.parametrize("group", ["backup", "replay"])
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (("n", "--every", "0s"), "--every 0s would never end"),
+        (("", "--once", "1s"), "a schedule cannot be called ''"),
+        (("a" * 129, "--once", "1s"), "a schedule cannot be called"),
+    ],
+)
+def test_misuse_is_told_in_the_words_of_the_command_line(
+    stored: Any, group: str, line: tuple[str, ...], words: str
+) -> None:
+    answer = stored(group, "schedule", *line)
+    assert (2, True) == (answer.code, answer.error.startswith(f"backstory: {words}")), answer
+
+
+def test_a_full_one_in_so_many_is_asked_for_of_incremental_ones(stored: Any) -> None:
+    answer = stored("backup", "schedule", "n", "--every", "1s", "--full-every", "7")
+    assert (2, True) == (answer.code, answer.error.startswith("backstory: --full-every goes with --incremental")), (
+        answer
+    )
+
+
 @pytest.mark.parametrize(
     "line",
     [
