@@ -1,4 +1,8 @@
-"""Selections: which keys of which scopes something holds for, by two patterns."""
+"""Selections: which keys of which scopes something holds for, by two patterns.
+
+A pattern is text with `*` or `?`. A scope whose own id has one of these is written with it escaped, as any scope's text
+may be: `custom:a%2A` is that scope alone. So a selection is text all through, and is read from the log as it was made.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ from backstory.domain.keys import match_keys, normalise_key
 from backstory.domain.scopes import Scope, as_scope
 
 _WILD: Final = frozenset("*?")
+_ESCAPED: Final = {"*": "%2A", "?": "%3F"}
 
 
 class Selection(NamedTuple):
@@ -34,7 +39,7 @@ class Selection(NamedTuple):
     @property
     def one_scope(self) -> str | None:
         """The only scope that it can be about, None where it may be several."""
-        return None if self.scope is None or is_wild(self.scope) else self.scope
+        return None if self.scope is None or is_wild(self.scope) else _plain(self.scope)
 
     def __str__(self) -> str:
         """Return what people read: `agent:*, keys doc/*`."""
@@ -54,16 +59,30 @@ def is_wild(pattern: str) -> bool:
 
 def fits_scope(pattern: str, stream: str) -> bool:
     """Return whether a scope's text fits a pattern of scopes."""
-    return pattern == stream or (is_wild(pattern) and match_keys(pattern, stream))
+    return pattern == stream or (match_keys(pattern, stream) if is_wild(pattern) else _plain(pattern) == stream)
 
 
 def scope_pattern(given: Scope | str) -> str:
-    """Return a scope's text, or a pattern of such; raises `InvalidScopeError` or `InvalidValueError`."""
+    """Return a scope's text, or a pattern of such; raises `InvalidScopeError` or `InvalidValueError`.
+
+    A `Scope` is itself, whatever its id holds.
+    """
     if isinstance(given, str) and is_wild(given):
         if not given.isprintable():
             raise InvalidValueError("scope", rule=f"is no pattern: {shown(given)}", hint="Give one like `agent:*`.")
         return given
-    return str(as_scope(given))
+    text = str(as_scope(given))
+    for sign, escaped in _ESCAPED.items():
+        text = text.replace(sign, escaped)
+    return text
+
+
+def _plain(text: str) -> str:
+    """Return the text that a scope has as a stream."""
+    if "%" in text:
+        for sign, escaped in _ESCAPED.items():
+            text = text.replace(escaped, sign)
+    return text
 
 
 def key_pattern(given: object) -> str:

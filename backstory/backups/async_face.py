@@ -113,8 +113,9 @@ class AsyncBackups(AsyncBackupSchedules):
     ) -> RestoreReport:
         """Bring back what a backup holds: into this store by appending, or `into` a new one.
 
-        `scope` and `keys` select, both may be patterns. Keys that came later disappear. `as_of` is any position,
-        instant or event id, earlier than the backup or later: then later backups, or the live log, carry on from it.
+        `scope` and `keys` select, both may be patterns (a `Scope` is that one alone). Keys that came later disappear.
+        `as_of` is any position, instant or event id, earlier than the backup or later: then later backups, or the live
+        log, carry on from it.
 
         The live store gets there in one commit, which says what was restored from what; `rollback_point` in the report
         is the position to go back to. A new store gets the log itself, with its positions, ids and hashes, up to

@@ -14,8 +14,9 @@ from backstory.domain.breaker import Breaker, Circuit
 from backstory.domain.durations import seconds
 from backstory.domain.errors import InvalidValueError, shown
 from backstory.domain.hooks import HookPoint, hook_point
-from backstory.domain.keys import match_keys, normalise_key
-from backstory.domain.scopes import Scope, as_scope
+from backstory.domain.keys import match_keys
+from backstory.domain.scopes import Scope
+from backstory.domain.selection import fits_scope, key_pattern, scope_pattern
 from backstory.hooks.telling import described
 
 Hook = Callable[..., Any]
@@ -62,7 +63,7 @@ class Registration:
 
     def fits(self, stream: str | None, key: str | None) -> bool:
         """Return whether an operation there is one that the hook is limited to."""
-        if self.scope is not None and (stream is None or not _fits(self.scope, stream)):
+        if self.scope is not None and (stream is None or not fits_scope(self.scope, stream)):
             return False
         return self.key is None or (key is not None and match_keys(self.key, key))
 
@@ -154,8 +155,8 @@ class Registry:
                 later,
                 timeout_s,
                 _flag("required", required),
-                None if scope is None else _scope_pattern(scope),
-                None if key is None else _key_pattern(key),
+                None if scope is None else scope_pattern(scope),
+                None if key is None else key_pattern(key),
                 _tags(tags),
                 circuit,
                 _asynchronous(hook),
@@ -298,24 +299,6 @@ def _asynchronous(hook: Any) -> bool:
     while isinstance(hook, functools.partial):
         hook = hook.func
     return inspect.iscoroutinefunction(hook) or inspect.iscoroutinefunction(getattr(hook, "__call__", None))  # noqa: B004
-
-
-def _scope_pattern(given: Scope | str) -> str:
-    if isinstance(given, str) and ("*" in given or "?" in given):
-        if not given.isprintable():
-            raise InvalidValueError("scope", rule=f"is no pattern: {shown(given)}", hint="Give one like `agent:*`.")
-        return given
-    return str(as_scope(given))
-
-
-def _fits(pattern: str, stream: str) -> bool:
-    return pattern == stream or (("*" in pattern or "?" in pattern) and match_keys(pattern, stream))
-
-
-def _key_pattern(given: object) -> str:
-    if isinstance(given, str) and given == "*":
-        return given
-    return normalise_key(given)
 
 
 def _tags(given: object) -> tuple[str, ...]:

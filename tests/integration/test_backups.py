@@ -505,6 +505,23 @@ def test_another_key_opens_it_once_it_is_wrapped_anew(quick: Any) -> None:
     assert 0 == quick.backups.restore(backup.id, encryption=OTHER_KEY).restored
 
 
+def test_a_scope_selects_itself_and_text_may_be_a_pattern(store: Any) -> None:
+    for scope in (Scope.custom("a*"), Scope.custom("ab"), Scope.custom("a?")):
+        store.set(scope, "k", "old")
+    backup = store.backups.create()
+    for scope in (Scope.custom("a*"), Scope.custom("ab"), Scope.custom("a?")):
+        store.set(scope, "k", "new")
+
+    def back(scope: Any) -> list[str]:
+        return sorted(str(each.scope) for each in store.backups.restore(backup.id, scope=scope, dry_run=True).diff)
+
+    assert ["custom:a*"] == back(Scope.custom("a*")) == back("custom:a%2A")
+    assert ["custom:a?"] == back(Scope.custom("a?"))
+    assert ["custom:a*", "custom:a?", "custom:ab"] == back("custom:a*")
+    assert 1 == store.backups.restore(backup.id, scope=Scope.custom("a*")).restored
+    assert ["old", "new", "new"] == [store.get(f"custom:a{end}", "k") for end in ("%2A", "b", "?")]
+
+
 def test_rewrapping_needs_both_keys(quick: Any) -> None:
     with_values(quick)
     backup = quick.backups.create(encryption=FULL_KEY)

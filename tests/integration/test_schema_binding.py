@@ -13,6 +13,7 @@ import backstory
 from backstory import (
     Event,
     Field,
+    HookCancelledError,
     InvalidKeyError,
     InvalidScopeError,
     InvalidValueError,
@@ -20,6 +21,7 @@ from backstory import (
     ReadOnlyError,
     Schema,
     SchemaError,
+    Scope,
 )
 from backstory.domain.bindings import Binding
 from backstory.domain.hooks import HookResult
@@ -462,3 +464,16 @@ async def test_a_plain_call_to_bind_may_be_awaited_for_the_binding(sqlite_url: s
         with pytest.raises(InvalidValueError):
             store.schemas.bind("user", mode="perhaps")
         assert [here] == await store.schemas.bindings()
+
+
+def test_a_scope_is_bound_alone_and_a_text_may_bind_many(quick: Any) -> None:
+    bound(quick, scope=Scope.custom("a*"))
+    quick.set("custom:ab", K, BAD)
+    with pytest.raises(SchemaError):
+        quick.set(Scope.custom("a*"), K, BAD)
+    quick.hooks.register("before_state_write", lambda _: HookResult.cancel("no"), scope=Scope.custom("a?"))
+    quick.set("custom:ab", K, BAD)
+    with pytest.raises(HookCancelledError):
+        quick.set(Scope.custom("a?"), K, BAD)
+    assert quick.schemas.unbind("user", keys="user/*", scope="custom:a%2A")
+    quick.set(Scope.custom("a*"), K, BAD)
