@@ -14,7 +14,7 @@ from backstory.backups.aside import Progress, aside, aside_telling
 from backstory.backups.contents import check_chain
 from backstory.backups.finding import find
 from backstory.backups.making import written_since
-from backstory.backups.ordering import check_encryption, check_writable
+from backstory.backups.ordering import check_writable, for_one_operation
 from backstory.backups.parents import hash_at
 from backstory.backups.places import beyond, chain_to, check_point, place_in, refuse_beyond
 from backstory.backups.renewing import Told, check_into, counted, renewed, sown
@@ -64,7 +64,7 @@ def validate(
     core: Core, wanted: object, encryption: Encryption | None, *, trial_restore: bool, progress: Progress | None
 ) -> Program[BackupValidation]:
     """Look at a backup; what is wrong is in the report."""
-    check_encryption(encryption)
+    encryption = for_one_operation(encryption)
     try:
         found, placed = yield from find(core, wanted)
     except (BackupError, IntegrityError) as error:
@@ -96,7 +96,7 @@ def restore(
     """Restore a backup; see the face."""
     point = checked_point(as_of)
     selection = selection_of(scope, "*" if keys is None else keys)
-    check_encryption(encryption)
+    encryption = for_one_operation(encryption)
     if into is None and not dry_run:
         check_writable(core, "restore a backup")
     if into is not None:

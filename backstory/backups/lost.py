@@ -7,7 +7,7 @@ from typing import Any
 
 from backstory.backups.aside import Progress, telling
 from backstory.backups.bringing_back import checked_point, into_new
-from backstory.backups.ordering import check_encryption
+from backstory.backups.ordering import for_one_operation
 from backstory.backups.places import beyond, chain_to, refuse_beyond
 from backstory.backups.renewing import check_into
 from backstory.backups.reports import BackupValidation, RestoreReport
@@ -33,7 +33,7 @@ def validate(
 
     What it builds on is looked for beside it. Raises `NotFoundError`. It blocks.
     """
-    check_encryption(encryption)
+    encryption = for_one_operation(encryption)
     shelf = shelf_of([target_holding(path)])
     try:
         placed = shelf.get(path)
@@ -63,7 +63,7 @@ def restore(
     link of the chain is missing, `InvalidPointError`, `IntegrityError` for damage, `EncryptionError` for a wrong or
     missing key. Then there is no new store.
     """
-    check_encryption(encryption)
+    encryption = for_one_operation(encryption)
     check_into(url)
     point = checked_point(as_of)
     options = settings_of(None, settings)

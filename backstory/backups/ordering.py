@@ -22,7 +22,7 @@ from backstory.infrastructure.archives.compression import codec as codec_of
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.clock import new_id
 
-__all__ = ["check_encryption", "check_writable", "made", "make", "wish_of"]
+__all__ = ["check_encryption", "check_writable", "for_one_operation", "made", "make", "wish_of"]
 
 
 def make(
@@ -73,7 +73,7 @@ def wish_of(
         raise InvalidValueError(
             "parent", rule="is given for a full backup", hint="Only incremental ones build on another."
         )
-    check_encryption(encryption)
+    encryption = for_one_operation(encryption)
     codec_of(compression, level)
     return Wish(
         kind=wanted,
@@ -121,6 +121,12 @@ def check_encryption(encryption: object, *, needed: bool = False) -> None:
         f"{'None' if encryption is None else type(encryption).__name__} does not say how to encrypt",
         hint="Give `Encryption(passphrase=..., or key=...)`.",
     )
+
+
+def for_one_operation(encryption: Encryption | None) -> Encryption | None:
+    """Return what to encrypt with, checked; keys are asked for and derived once, however many archives there are."""
+    check_encryption(encryption)
+    return None if encryption is None else encryption.for_one_operation()
 
 
 def check_writable(core: Core, what: str) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hmac
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Final, NoReturn
 
-from backstory.domain.errors import ConfigError, shown
+from backstory.domain.errors import ConfigError, EncryptionError, shown
 from backstory.infrastructure.archives.derivation import Kdf, kdf_of
 from backstory.infrastructure.archives.key_sources import command_of, key_from_command, key_from_file, key_of
 
@@ -24,15 +24,15 @@ class Encryption:
     """How to encrypt, and what with: exactly one of `passphrase`, `key`, `key_file` and `key_command`.
 
     A key is 32 bytes, raw, as hexadecimal digits or as Base64; a key file holds one; a key command (words, or text
-    split as a shell would, run without one) prints one within 30 seconds. File and command are asked each time a key is
-    needed, and it is not kept. `kdf`, for a passphrase, is `argon2id` (64 MiB, 3 passes, 4 lanes), `pbkdf2`
-    (HMAC-SHA-256, 600,000 iterations), or `Argon2id(...)` or `Pbkdf2(...)` with costs of one's own.
+    split as a shell would, run without one) prints one within 30 seconds. File and command are asked once in each
+    operation, and no key is kept beyond it. `kdf`, for a passphrase, is `argon2id` (64 MiB, 3 passes, 4 lanes),
+    `pbkdf2` (HMAC-SHA-256, 600,000 iterations), or `Argon2id(...)` or `Pbkdf2(...)` with costs of one's own.
 
     Raises `ConfigError` for what does not go together, `EncryptionError` for a key that is none. Its `repr` shows no
     secret, and it cannot be pickled.
     """
 
-    __slots__ = ("_secret", "algorithm", "kdf", "source")
+    __slots__ = ("_known", "_secret", "algorithm", "kdf", "source")
 
     def __init__(
         self,
@@ -63,6 +63,8 @@ class Encryption:
         self.kdf: Final = kdf_of(kdf)
         (self.source,) = given
         self._secret: Final[bytes | Path | tuple[str, ...]] = _checked(self.source, given[self.source])
+        #: What was asked for and derived, or why it was not to be had; None where nothing is to be remembered.
+        self._known: dict[tuple[Kdf, bytes] | None, bytes | EncryptionError] | None = None
 
     @property
     def by_passphrase(self) -> bool:
@@ -71,6 +73,36 @@ class Encryption:
 
     def secret(self) -> bytes:
         """Return the passphrase as bytes, or the key; raises `EncryptionError` where file or command yield none."""
+        return self._once(None, self._asked)
+
+    def outer_key(self, kdf: Kdf | None, salt: bytes) -> bytes:
+        """Return the key, derived where it is from a passphrase; raises `EncryptionError` and `ConfigError`."""
+        if kdf is None:
+            return self.secret()
+        return self._once((kdf, salt), lambda: kdf.derive(self.secret(), salt))
+
+    def for_one_operation(self) -> Encryption:
+        """Return the same, which asks file or command once and derives each key once; it goes with the operation."""
+        same = object.__new__(Encryption)
+        for name in self.__slots__:
+            setattr(same, name, getattr(self, name))
+        same._known = {}
+        return same
+
+    def _once(self, what: tuple[Kdf, bytes] | None, ask: Callable[[], bytes]) -> bytes:
+        if self._known is None:
+            return ask()
+        if what not in self._known:
+            try:
+                self._known[what] = ask()
+            except EncryptionError as error:
+                self._known[what] = error
+        found = self._known[what]
+        if isinstance(found, EncryptionError):
+            raise found
+        return found
+
+    def _asked(self) -> bytes:
         if isinstance(self._secret, Path):
             return key_from_file(self._secret)
         if isinstance(self._secret, tuple):

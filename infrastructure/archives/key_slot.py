@@ -61,7 +61,7 @@ def wrap(data_key: bytes, encryption: Encryption, *, algorithm: str, header_hash
     """Return a slot from which `encryption` gets the data key back; raises `EncryptionError` without a key."""
     salt = secrets.token_bytes(_SALT_BYTES)
     kdf = encryption.kdf if encryption.by_passphrase else None
-    outer = _outer_key(encryption, kdf, salt)
+    outer = encryption.outer_key(kdf, salt)
     wrapped = aead(algorithm, _wrapping_key(outer, salt)).encrypt(_NONCE, data_key, header_hash)
     return KeySlot(key_id_of(outer), salt, kdf, wrapped)
 
@@ -73,7 +73,7 @@ def unwrap(slot: KeySlot, encryption: Encryption, *, algorithm: str, header_hash
         raise EncryptionError(
             f"{name} is encrypted with {needed} (id {slot.key_id}), and was given {given}", key_id=slot.key_id
         )
-    outer = _outer_key(encryption, slot.kdf, slot.salt)
+    outer = encryption.outer_key(slot.kdf, slot.salt)
     if key_id_of(outer) != slot.key_id:
         raise _wrong(name, slot, key_id_of(outer))
     try:
@@ -84,11 +84,6 @@ def unwrap(slot: KeySlot, encryption: Encryption, *, algorithm: str, header_hash
             key_id=slot.key_id,
             hint="Take another copy of the file, or another backup.",
         ) from None
-
-
-def _outer_key(encryption: Encryption, kdf: Kdf | None, salt: bytes) -> bytes:
-    secret = encryption.secret()
-    return secret if kdf is None else kdf.derive(secret, salt)
 
 
 def _wrapping_key(outer: bytes, salt: bytes) -> bytes:

@@ -31,12 +31,14 @@ from backstory import (
     RetentionPolicy,
     Scope,
 )
+from backstory.backups import lost
 from backstory.backups.entries import entry_at
 from backstory.backups.writing import Job
 from backstory.domain.hooks import HookResult
 from backstory.domain.packed_events import PackedPage
 from backstory.domain.ports import LogQuery
 from backstory.domain.selection import selection_of
+from backstory.infrastructure.archives.derivation import Pbkdf2
 from backstory.infrastructure.archives.reader import reading
 from backstory.infrastructure.archives.writer import writing
 from backstory.testing.clock import ManualClock
@@ -45,7 +47,7 @@ from tests.support.on_a_loop import FACES, opened
 from tests.support.versioned_users import places
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.support.causal import History
 
@@ -520,6 +522,57 @@ def test_a_scope_selects_itself_and_text_may_be_a_pattern(store: Any) -> None:
     assert ["custom:a*", "custom:a?", "custom:ab"] == back("custom:a*")
     assert 1 == store.backups.restore(backup.id, scope=Scope.custom("a*")).restored
     assert ["old", "new", "new"] == [store.get(f"custom:a{end}", "k") for end in ("%2A", "b", "?")]
+
+
+def test_an_operation_asks_for_a_key_once_and_derives_one_for_each_archive_once(
+    quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_values(quick)
+    asked = tmp_path / "asked"
+    command = backstory.Encryption(key_command=["sh", "-c", f"echo >> {asked}; echo {'6b' * 32}"])
+    phrase = backstory.Encryption(passphrase="correct horse", kdf=Pbkdf2(iterations=1))  # noqa: S106 - not a secret
+    salts: list[bytes] = []
+    derive = Pbkdf2.derive
+
+    def counted(kdf: Pbkdf2, passphrase: bytes, salt: bytes) -> bytes:
+        salts.append(salt)
+        return derive(kdf, passphrase, salt)
+
+    monkeypatch.setattr(Pbkdf2, "derive", counted)
+    for encryption, place in ((command, tmp_path / "by-command"), (phrase, tmp_path / "by-phrase")):
+        for work in operations_on_a_chain(quick, encryption, place):
+            asked.write_text("")
+            salts.clear()
+            work()
+            assert int(encryption is command) == len(asked.read_text().splitlines())
+            assert sorted(set(salts)) == sorted(salts)
+
+
+def operations_on_a_chain(store: Any, encryption: backstory.Encryption, place: Path) -> list[Callable[[], Any]]:
+    """Return what may be done with a chain that needs a key."""
+    options: Any = {"encryption": encryption}
+    store.backups.create(target=place, **options)
+    store.backups.create("incremental", target=place, **options)
+    backup = store.backups.create("incremental", target=place, **options)
+    return [
+        lambda: store.backups.create("incremental", target=place, **options),
+        lambda: store.backups.validate(backup.id, **options),
+        lambda: store.backups.restore(backup.id, **options),
+        lambda: store.backups.restore(backup.id, into=f"sqlite:///{place}/new.db", **options),
+        lambda: backstory.restore(backup.path, f"sqlite:///{place}/newer.db", **options),
+        lambda: lost.validate(backup.path, **options),
+    ]
+
+
+def test_a_key_that_is_not_to_be_had_is_asked_for_once(quick: Any, tmp_path: Path) -> None:
+    with_values(quick)
+    for _ in range(3):
+        quick.backups.create(encryption=FULL_KEY)
+    asked = tmp_path / "asked"
+    command = backstory.Encryption(key_command=["sh", "-c", f"echo >> {asked}; false"])
+    with pytest.raises(BackupError, match="no backup to build on"):
+        quick.backups.create("incremental", encryption=command)
+    assert 1 == len(asked.read_text().splitlines())
 
 
 def test_rewrapping_needs_both_keys(quick: Any) -> None:
