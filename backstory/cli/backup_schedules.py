@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option
 
-from backstory.cli import backup_lines, due_times, policies
+from backstory.cli import backup_lines, backup_options, due_times, policies
 from backstory.cli.backups import backups
 from backstory.cli.commands import command
 from backstory.cli.failures import Exit, UsageError
 from backstory.cli.progress import progress_bar
 from backstory.cli.render import counted, field
 from backstory.cli.session import Session
-from backstory.domain.errors import NotFoundError
 
 if TYPE_CHECKING:
     from backstory.backups.scheduled import BackupRun
@@ -28,6 +27,7 @@ def schedule(
     session: Session,
     name: Annotated[str, Argument(metavar="NAME", help="What to call it; it replaces one of the same name.")],
     due: due_times.Due,
+    making: backup_options.Making,
     policy: policies.Policy,
     *,
     incremental: Annotated[
@@ -36,19 +36,6 @@ def schedule(
     full_every: Annotated[
         int | None,
         Option("--full-every", min=1, metavar="N", help="With --incremental: of so many in a row the first is full."),
-    ] = None,
-    target: Annotated[
-        str | None,
-        Option("--target", metavar="PLACE", help="A folder or URL, as `backup create` has it."),
-    ] = None,
-    scope: Annotated[
-        list[str] | None, Option("--scope", metavar="SCOPE", help="Only this scope; may be repeated.")
-    ] = None,
-    compression: Annotated[
-        str, Option("--compression", metavar="NAME", help="zstd, gzip, lz4, brotli or none.")
-    ] = "zstd",
-    level: Annotated[
-        int | None, Option("--level", metavar="N", help="How much work to compress; each has a usual one.")
     ] = None,
     key_file: Annotated[
         str | None, Option("--key-file", metavar="FILE", help="Encrypt with the key in this file.")
@@ -60,9 +47,6 @@ def schedule(
     algorithm: Annotated[
         str | None, Option("--algorithm", metavar="NAME", help="AES-256-GCM, as by itself, or ChaCha20-Poly1305.")
     ] = None,
-    importance: Annotated[
-        int, Option("--importance", min=0, metavar="N", help="Where not all fit, the more important stay longer.")
-    ] = 0,
 ) -> None:
     """Have backups made when they come due, and old ones pruned. `serve` makes them, or `backup due` in cron."""
     due_times.check_name(name)
@@ -74,19 +58,16 @@ def schedule(
         raise UsageError(
             "--algorithm is of no use where nothing is encrypted", hint="Give --key-file or --key-command."
         )
+    standing = policy.standing()
     with session.open(write=True, hooks=False) as store:
         made = store.backups.schedule(
             name,
             due.when,
             kind="incremental" if incremental else "full",
-            target=target,
-            scopes=scope or None,
-            compression=compression,
-            level=level,
             encryption_from=given or None,
-            policy=policy.policy,
-            importance=importance,
+            policy=standing,
             full_every=full_every,
+            **making.asked,
         )
     due_times.tell_scheduled(session, made)
 
@@ -101,13 +82,7 @@ def schedules(session: Session) -> None:
 @command(backups, "unschedule")
 def unschedule(session: Session, name: Annotated[str, Argument(metavar="NAME", help="The schedule.")]) -> None:
     """Take a schedule away; its backups stay. Exit code 1: there is none of this name."""
-    with session.open(write=True, hooks=False) as store:
-        if not store.backups.unschedule(name):
-            raise NotFoundError("schedule", name, hint="`backstory backup schedules` lists them.")
-    if session.out.json:
-        session.out.value({"unscheduled": name})
-    else:
-        session.out.line(f"took {field(name)} away")
+    due_times.take_away(session, name, lambda store: store.backups.unschedule(name), group="backup")
 
 
 @command(backups, "due")

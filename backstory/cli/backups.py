@@ -11,14 +11,14 @@ from typer import Argument, Option, Typer
 
 from backstory.cli import backup_lines, values
 from backstory.cli.backup_keys import Keys, MakingKeys, NewKeys
+from backstory.cli.backup_options import Making
 from backstory.cli.commands import command, runner
 from backstory.cli.failures import Exit
-from backstory.cli.options import AsOf
+from backstory.cli.options import AsOf, KeyPattern, ScopePattern
 from backstory.cli.output import is_terminal
-from backstory.cli.policies import bytes_of, unbounded
+from backstory.cli.policies import Policy
 from backstory.cli.progress import progress_bar
 from backstory.cli.render import counted, field
-from backstory.cli.schemas import KeyPattern, ScopePattern
 from backstory.cli.session import Session
 from backstory.domain.errors import BackstoryError, StoreUnavailableError
 
@@ -38,6 +38,7 @@ Wanted = Annotated[
 @command(backups, "create")
 def create(
     session: Session,
+    making: Making,
     keys: MakingKeys,
     *,
     incremental: Annotated[
@@ -49,40 +50,16 @@ def create(
             "--parent", metavar="ID", help="An incremental one, on this backup; without it, on the latest that fits."
         ),
     ] = None,
-    target: Annotated[
-        str | None,
-        Option(
-            "--target",
-            metavar="PLACE",
-            help="A folder or URL. Without it: `backups` in the settings, or a folder beside the store.",
-        ),
-    ] = None,
-    scope: Annotated[
-        list[str] | None, Option("--scope", metavar="SCOPE", help="Only this scope; may be repeated.")
-    ] = None,
-    compression: Annotated[
-        str, Option("--compression", metavar="NAME", help="zstd, gzip, lz4, brotli or none.")
-    ] = "zstd",
-    level: Annotated[
-        int | None, Option("--level", metavar="N", help="How much work to compress; each has a usual one.")
-    ] = None,
-    importance: Annotated[
-        int, Option("--importance", min=0, metavar="N", help="Where not all fit, the more important stay longer.")
-    ] = 0,
 ) -> None:
     """Back up the store while others go on writing. It holds the log up to its head."""
     kind = "incremental" if incremental or parent is not None else "full"
     with session.open(write=True) as store, progress_bar(session.out, "back up") as progress:
         made = store.backups.create(
             kind,
-            target=target,
             parent=parent,
-            scopes=scope or None,
-            compression=compression,
-            level=level,
             encryption=keys.encryption,
-            importance=importance,
             progress=progress,
+            **making.asked,
         )
     _tell(session, backup_lines.backup_data(made), backup_lines.made_lines(session.out, made))
 
@@ -236,44 +213,14 @@ def _agreed(would: RestoreReport) -> bool:
 @command(backups, "prune")
 def prune(
     session: Session,
+    policy: Policy,
     *,
-    max_count: Annotated[int | None, Option("--max-count", min=0, metavar="N", help="No more than so many.")] = None,
-    max_age: Annotated[
-        str | None, Option("--max-age", metavar="SPAN", help="None older than that: `12h`, `30d` or `4w`.")
-    ] = None,
-    max_bytes: Annotated[
-        str | None, Option("--max-bytes", metavar="SIZE", help="No more than that together: `500MB`, `5GB`, `2GiB`.")
-    ] = None,
-    keep_last: Annotated[int, Option("--keep-last", min=0, metavar="N", help="Keep the newest ones.")] = 1,
-    keep_full: Annotated[int, Option("--keep-full", min=0, metavar="N", help="Keep the newest full ones.")] = 1,
-    keep_daily: Annotated[
-        int, Option("--keep-daily", min=0, metavar="N", help="Keep the newest of each of so many days.")
-    ] = 0,
-    keep_weekly: Annotated[
-        int, Option("--keep-weekly", min=0, metavar="N", help="Keep the newest of each of so many weeks.")
-    ] = 0,
-    keep_monthly: Annotated[
-        int, Option("--keep-monthly", min=0, metavar="N", help="Keep the newest of each of so many months.")
-    ] = 0,
     dry_run: Annotated[bool, Option("--dry-run", help="Delete nothing; say what would go.")] = False,
 ) -> None:
     """Delete backups beyond the bounds, and say why each goes or stays. What others build on stays."""
-    if (max_count, max_age, max_bytes) == (None, None, None):
-        raise unbounded("`backup prune`")
-    from backstory.domain.retention import RetentionPolicy
-
-    policy = RetentionPolicy(
-        max_count=max_count,
-        max_age=None if max_age is None else values.span(max_age),
-        max_bytes=None if max_bytes is None else bytes_of(max_bytes),
-        keep_last=keep_last,
-        keep_full=keep_full,
-        keep_daily=keep_daily,
-        keep_weekly=keep_weekly,
-        keep_monthly=keep_monthly,
-    )
+    wanted = policy.pruning()
     with session.open(write=not dry_run) as store:
-        report = store.backups.prune(policy, dry_run=dry_run)
+        report = store.backups.prune(wanted, dry_run=dry_run)
     data = backup_lines.prune_data(report, dry_run=dry_run)
     _tell(session, data, backup_lines.prune_lines(session.out, report, dry_run=dry_run))
 

@@ -12,7 +12,7 @@ from typing import Any, Final, get_type_hints
 
 import typer
 
-from backstory.cli import backup_keys, due_times, options, policies
+from backstory.cli import backup_keys, backup_options, due_times, options, policies
 from backstory.cli.failures import Exit
 from backstory.cli.running import guarded
 from backstory.cli.session import Options, Session
@@ -28,6 +28,7 @@ GROUPS: Final[Mapping[type, Callable[..., Any]]] = {
     backup_keys.Keys: backup_keys.keys,
     backup_keys.MakingKeys: backup_keys.making_keys,
     backup_keys.NewKeys: backup_keys.new_keys,
+    backup_options.Making: backup_options.making,
     due_times.Due: due_times.due,
     policies.Policy: policies.policy,
 }

@@ -11,15 +11,16 @@ from backstory.cli import values
 from backstory.cli.failures import UsageError
 from backstory.cli.render import SHORT, counted, field, instant, short
 from backstory.cli.session import Session
-from backstory.domain.errors import shown
+from backstory.domain.errors import NotFoundError, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from backstory.due_times import When
     from backstory.schedules import Schedule
+    from backstory.store import StateStore
 
-__all__ = ["Due", "check_name", "due", "left_s", "list_schedules", "schedule_data", "tell_scheduled"]
+__all__ = ["Due", "check_name", "due", "left_s", "list_schedules", "schedule_data", "take_away", "tell_scheduled"]
 
 _LONGEST: Final = timedelta(days=36_500)
 _LONGEST_WAIT_S: Final = 60.0
@@ -106,6 +107,17 @@ def tell_scheduled(session: Session, made: Schedule) -> None:
         session.out.value(schedule_data(made))
     else:
         session.out.line(f"scheduled {field(made.name)}: {_said(made)}, {_next(made)}")
+
+
+def take_away(session: Session, name: str, unschedule: Callable[[StateStore], bool], *, group: str) -> None:
+    """Take a schedule away, and say so; raises `NotFoundError` where there is none of this name."""
+    with session.open(write=True, hooks=False) as store:
+        if not unschedule(store):
+            raise NotFoundError("schedule", name, hint=f"`backstory {group} schedules` lists them.")
+    if session.out.json:
+        session.out.value({"unscheduled": name})
+    else:
+        session.out.line(f"took {field(name)} away")
 
 
 def list_schedules(session: Session, found: list[Schedule]) -> None:

@@ -9,9 +9,9 @@ from typer import Argument, Option, Typer
 from backstory.cli import documents, migration_lines, values
 from backstory.cli.commands import command, runner
 from backstory.cli.failures import Exit, UsageError
+from backstory.cli.options import KeyPattern, ScopePattern
 from backstory.cli.progress import progress_bar
 from backstory.cli.render import counted, field
-from backstory.cli.schemas import KeyPattern, ScopePattern
 from backstory.cli.session import Session
 from backstory.domain.errors import shown
 from backstory.domain.migrations import Migration

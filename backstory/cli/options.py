@@ -30,6 +30,10 @@ ExpectKeyVersion = Annotated[
     str | None,
     Option("--expect-key-version", metavar="VERSION", help=f"The version the key must be at: {_VERSIONS}."),
 ]
+ScopePattern = Annotated[
+    str | None, Option("--scope", metavar="SCOPE", help="Only there; may hold `*`. Without it: all scopes.")
+]
+KeyPattern = Annotated[str, Option("--keys", metavar="PATTERN", help="Only these keys.")]
 Text = Annotated[bool, Option("--text", help="Take VALUE as text, not as JSON.")]
 
 

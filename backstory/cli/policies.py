@@ -1,4 +1,4 @@
-"""The options that say which backups stay, where pruning is not asked for by itself."""
+"""The options that say which backups stay, of `backup prune` and of schedules that prune."""
 
 from __future__ import annotations
 
@@ -14,28 +14,48 @@ from backstory.domain.errors import shown
 if TYPE_CHECKING:
     from backstory.domain.retention import RetentionPolicy
 
-__all__ = ["Policy", "bytes_of", "policy", "unbounded"]
+__all__ = ["Policy", "bytes_of", "policy"]
 
 _SIZE: Final = re.compile(r"(\d{1,18})\s*(B|[KMGT]i?B)?", re.ASCII | re.IGNORECASE)
 _POWERS: Final = "BKMGT"
+_BOUNDS: Final = frozenset({"max_count", "max_age", "max_bytes"})
 
 
 class Policy(NamedTuple):
-    """Which backups stay; None where nothing was said of it, and all do."""
+    """Which backups stay: the bounds and the rules that were given."""
 
-    policy: RetentionPolicy | None
+    given: dict[str, Any]
+
+    def pruning(self) -> RetentionPolicy:
+        """Return the policy that pruning is asked for by; raises `UsageError` where nothing would go."""
+        return self._policy("`backup prune`")
+
+    def standing(self) -> RetentionPolicy | None:
+        """Return the policy of a schedule, None where nothing was said of it, and all backups stay.
+
+        Raises `UsageError` for rules to keep some where none would go.
+        """
+        return self._policy(f"--{next(iter(self.given)).replace('_', '-')}") if self.given else None
+
+    def _policy(self, what: str) -> RetentionPolicy:
+        if not self.given.keys() & _BOUNDS:
+            raise UsageError(
+                f"{what} keeps what nothing would take away",
+                hint="Give --max-count (0: keep nothing else), --max-age or --max-bytes with it.",
+            )
+        from backstory.domain.retention import RetentionPolicy
+
+        return RetentionPolicy(**self.given)
 
 
 def policy(
     *,
-    max_count: Annotated[
-        int | None, Option("--max-count", min=0, metavar="N", help="Prune after each: no more than so many.")
-    ] = None,
+    max_count: Annotated[int | None, Option("--max-count", min=0, metavar="N", help="No more than so many.")] = None,
     max_age: Annotated[
-        str | None, Option("--max-age", metavar="SPAN", help="Prune what is older than `12h`, `30d` or `4w`.")
+        str | None, Option("--max-age", metavar="SPAN", help="None older than that: `12h`, `30d` or `4w`.")
     ] = None,
     max_bytes: Annotated[
-        str | None, Option("--max-bytes", metavar="SIZE", help="Prune: no more together than `500MB`, `5GB`, `2GiB`.")
+        str | None, Option("--max-bytes", metavar="SIZE", help="No more than that together: `500MB`, `5GB`, `2GiB`.")
     ] = None,
     keep_last: Annotated[
         int | None, Option("--keep-last", min=0, metavar="N", help="Keep the newest ones; by itself 1.")
@@ -53,35 +73,18 @@ def policy(
         int | None, Option("--keep-monthly", min=0, metavar="N", help="Keep the newest of each of so many months.")
     ] = None,
 ) -> Policy:
-    """Return which backups stay; raises `UsageError` for rules to keep some where none would go."""
-    bounds: dict[str, Any] = {
+    """Return which backups stay; raises `UsageError`."""
+    found = {
         "max_count": max_count,
         "max_age": None if max_age is None else values.span(max_age),
         "max_bytes": None if max_bytes is None else bytes_of(max_bytes),
-    }
-    rules = {
         "keep_last": keep_last,
         "keep_full": keep_full,
         "keep_daily": keep_daily,
         "keep_weekly": keep_weekly,
         "keep_monthly": keep_monthly,
     }
-    given = {name: each for name, each in (bounds | rules).items() if each is not None}
-    if not given:
-        return Policy(None)
-    if not given.keys() & bounds.keys():
-        raise unbounded(f"--{next(iter(given)).replace('_', '-')}")
-    from backstory.domain.retention import RetentionPolicy
-
-    return Policy(RetentionPolicy(**given))
-
-
-def unbounded(what: str) -> UsageError:
-    """Return the error for rules to keep some where none would go."""
-    return UsageError(
-        f"{what} keeps what nothing would take away",
-        hint="Give --max-count (0: keep nothing else), --max-age or --max-bytes with it.",
-    )
+    return Policy({name: each for name, each in found.items() if each is not None})
 
 
 def bytes_of(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option
 
@@ -11,10 +11,9 @@ from backstory.cli import due_times
 from backstory.cli.commands import command
 from backstory.cli.failures import Exit
 from backstory.cli.options import Runs
-from backstory.cli.render import field
+from backstory.cli.render import counted, field
 from backstory.cli.replays import as_asked, replays, report_data, report_lines
 from backstory.cli.session import Session
-from backstory.domain.errors import NotFoundError
 
 if TYPE_CHECKING:
     from backstory.schedules import ScheduledRun
@@ -49,13 +48,7 @@ def schedules(session: Session) -> None:
 @command(replays, "unschedule")
 def unschedule(session: Session, name: Name) -> None:
     """Take a schedule away. Exit code 1: there is none of this name."""
-    with session.open(write=True, hooks=False) as store:
-        if not store.replay.unschedule(name):
-            raise NotFoundError("schedule", name, hint="`backstory replay schedules` lists them.")
-    if session.out.json:
-        session.out.value({"unscheduled": name})
-    else:
-        session.out.line(f"took {field(name)} away")
+    due_times.take_away(session, name, lambda store: store.replay.unschedule(name), group="replay")
 
 
 @command(replays, "due")
@@ -70,7 +63,7 @@ def due(
     with session.open(write=True) as store:
         if not follow:
             runs = store.replay.run_due()
-            _tell(session, runs)
+            tell(session, runs)
             if not runs and not session.out.json:
                 session.out.line("nothing is due")
             return Exit.DONE if all(each.report is not None and as_asked(each.report) for each in runs) else Exit.NO
@@ -82,18 +75,34 @@ def due(
 def _follow(session: Session, store: StateStore, changes: Subscription) -> None:
     """Run what comes due, until somebody interrupts it."""
     while True:
-        _tell(session, store.replay.run_due())
+        tell(session, store.replay.run_due())
         session.out.flush()
         changes.poll(due_times.left_s(store.replay.schedules()))
 
 
-def _tell(session: Session, runs: Iterable[ScheduledRun]) -> None:
+def tell(session: Session, runs: Iterable[ScheduledRun], *, in_short: bool = False) -> None:
+    """Print what runs came to: the whole report of each, or a line."""
     for each in runs:
         if session.out.json:
-            report = None if each.report is None else report_data(each.report)
-            session.out.value({"schedule": each.schedule.name, "report": report, "error": each.error})
+            session.out.value(run_data(each))
             continue
-        session.out.line(session.out.paint(field(each.schedule.name), "cyan"))
-        lines = [f"failed: {field(each.error or '')}"] if each.report is None else report_lines(session, each.report)
-        for line in lines:
+        name = session.out.paint(field(each.schedule.name), "cyan")
+        for line in [f"{name}: {_said(each)}"] if in_short else [name, *_told(session, each)]:
             session.out.line(line)
+
+
+def run_data(run: ScheduledRun) -> dict[str, Any]:
+    """Return what a run came to as JSON has it."""
+    report = None if run.report is None else report_data(run.report)
+    return {"schedule": run.schedule.name, "report": report, "error": run.error}
+
+
+def _said(run: ScheduledRun) -> str:
+    if run.report is None:
+        return f"failed: {field(run.error or '')}"
+    replayed = counted(run.report.succeeded + run.report.failed, "run")
+    return f"{replayed} replayed, {run.report.failed} failed"
+
+
+def _told(session: Session, run: ScheduledRun) -> Iterable[str]:
+    return [_said(run)] if run.report is None else report_lines(session, run.report)

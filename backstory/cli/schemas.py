@@ -9,6 +9,7 @@ from typer import Argument, Option, Typer
 from backstory.cli import documents, schema_lines, values
 from backstory.cli.commands import command, runner
 from backstory.cli.failures import Exit, UsageError
+from backstory.cli.options import KeyPattern, ScopePattern
 from backstory.cli.render import field
 from backstory.cli.session import Session
 from backstory.domain.compatibility import Compatibility
@@ -22,10 +23,6 @@ _FORMS: Final = (
     "pydantic model"
 )
 SchemaName = Annotated[str, Argument(metavar="NAME", help="The schema's name.")]
-ScopePattern = Annotated[
-    str | None, Option("--scope", metavar="SCOPE", help="Only there; may hold `*`. Without it: all scopes.")
-]
-KeyPattern = Annotated[str, Option("--keys", metavar="PATTERN", help="Only these keys.")]
 
 
 @command(schemas, "list")

@@ -5,25 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from typer import Typer
 
-from backstory.cli import backup_schedules
+from backstory.cli import backup_schedules, schedules
 from backstory.cli.commands import command
 from backstory.cli.due_times import left_s
 from backstory.cli.failures import FaultError
 from backstory.cli.output import safe, to_stderr
-from backstory.cli.render import counted, field
-from backstory.cli.replays import report_data
+from backstory.cli.render import counted
 from backstory.cli.session import Session
 from backstory.domain.errors import BackstoryError, StoreClosedError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from backstory.schedules import ScheduledRun
     from backstory.store import StateStore, Subscription
 
 app: Final = Typer()
@@ -132,7 +130,7 @@ class Server:
                 backup_schedules.tell(self._session, store.backups.run_due())
                 self._session.out.flush()
                 if not self._stopping.is_set():
-                    _tell_replays(self._session, store.replay.run_due())
+                    schedules.tell(self._session, store.replay.run_due(), in_short=True)
                     self._session.out.flush()
                 known = [*store.backups.schedules(), *store.replay.schedules()]
                 if not self._stopping.is_set():
@@ -144,23 +142,9 @@ class Server:
     def _tell_ready(self, store: StateStore) -> None:
         if not self._session.out.json:
             backups, replays = len(store.backups.schedules()), len(store.replay.schedules())
-            schedules = f"{counted(backups, 'schedule')} of backups, {replays} of replays"
-            to_stderr(f"backstory: serving since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {schedules}")
+            known = f"{counted(backups, 'schedule')} of backups, {replays} of replays"
+            to_stderr(f"backstory: serving since {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}: {known}")
 
 
 def _fault(failure: BaseException) -> BaseException:
     return FaultError(failure) if isinstance(failure, Exception) else failure
-
-
-def _tell_replays(session: Session, runs: Sequence[ScheduledRun]) -> None:
-    for each in runs:
-        if session.out.json:
-            report: Any = None if each.report is None else report_data(each.report)
-            session.out.value({"schedule": each.schedule.name, "report": report, "error": each.error})
-            continue
-        name = session.out.paint(field(each.schedule.name), "cyan")
-        if each.report is None:
-            session.out.line(f"{name}: failed: {field(each.error or '')}")
-        else:
-            replayed = counted(each.report.succeeded + each.report.failed, "run")
-            session.out.line(f"{name}: {replayed} replayed, {each.report.failed} failed")
