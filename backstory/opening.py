@@ -43,7 +43,7 @@ def open(  # noqa: A001 - the contract's name and arguments
     `NotFoundError` for an unknown branch.
     """
     table = table_of(config)
-    options = _at_home(settings_of(table, settings), url)
+    options = at_home(settings_of(table, settings), url)
     hooks = [] if read_only else _hooks(table)
     clock = clock or SystemClock()
     engine = _observed(_engine(url, options, clock, create=create, read_only=read_only), options)
@@ -124,7 +124,7 @@ async def _open_async(
     settings: dict[str, Any],
 ) -> AsyncStateStore:
     table = table_of(config)
-    options = _at_home(settings_of(table, settings), url)
+    options = at_home(settings_of(table, settings), url)
     hooks = [] if read_only else _hooks(table)
     clock = clock or SystemClock()
     engine = _observed(await _engine_async(url, options, clock, create=create, read_only=read_only), options)
@@ -147,7 +147,7 @@ async def _open_async(
     return store
 
 
-def _at_home(options: Settings, url: str) -> Settings:
+def at_home(options: Settings, url: str) -> Settings:
     """Return settings that say where backups are kept: beside a SQLite file, unless told otherwise.
 
     A folder means the same for as long as the store is open, wherever the process goes meanwhile.

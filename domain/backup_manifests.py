@@ -39,7 +39,8 @@ class Backup:
     It holds the events after `since_position` (of a full one: 0) up to `position`, of `branch`, and `entries` values.
     `branch_id` numbers the branch in its log: one that is dropped and made again has the old name and a new number.
     `scopes` are those selected, sorted; None means all there are. `created_at` is UTC. `size_bytes` is what the file
-    takes, `raw_bytes` what it holds uncompressed. `importance` counts from 0 for the ordinary.
+    takes, `raw_bytes` what it holds uncompressed. `importance` counts from 0 for the ordinary. `key_id` names the key
+    that it needs, None where it is not encrypted; `log_id` the log that it was made of, in hexadecimal digits.
     """
 
     id: str
@@ -60,6 +61,8 @@ class Backup:
     checksum: str
     path: str
     importance: int = 0
+    key_id: str | None = None
+    log_id: str = ""
 
     def __post_init__(self) -> None:
         """Check the facts, and bring time and scopes to their one form."""

@@ -22,6 +22,11 @@ from backstory.projections.points import Point
 class AsyncBackups(AsyncBackupSchedules):
     """The backups of a store, as one of its branches sees it. `docs/backups.md` tells what they can do."""
 
+    @property
+    def log_id(self) -> str:
+        """The id of the store's log, in hexadecimal digits: its backups have it as their `log_id`."""
+        return self._core.engine.log_id.hex()
+
     async def create(
         self,
         kind: str = "full",

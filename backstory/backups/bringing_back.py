@@ -34,7 +34,7 @@ from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.configuration import Settings
 from backstory.projections.points import At
 
-__all__ = ["checked_point", "into_new", "restore", "validate"]
+__all__ = ["Asked", "checked_point", "into_new", "restore", "validate"]
 
 
 def _refuse_nothing(placed: Placed, selection: Selection) -> None:
@@ -56,7 +56,7 @@ class Asked(NamedTuple):
     encryption: Encryption | None
     into: str
     settings: Settings
-    clock: Clock
+    clock: Clock | None
     dry_run: bool
 
 

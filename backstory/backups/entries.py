@@ -169,7 +169,7 @@ def _facts(ends: Ends) -> Facts:
 def _entry(facts: Facts, path: str, name: str) -> Entry:
     told, log = _given(facts.info, "backup", dict), _given(facts.info, "log", dict)
     return Entry(
-        backup=_backup(facts, told, path),
+        backup=_backup(facts, told, log, path),
         name=name,
         log_id=_bytes(log, "id", _LOG_ID_BYTES),
         head_hash=_bytes(log, "head_hash", _HASH_BYTES),
@@ -182,7 +182,7 @@ def _entry(facts: Facts, path: str, name: str) -> Entry:
     )
 
 
-def _backup(facts: Facts, told: Mapping[str, Any], path: str) -> Backup:
+def _backup(facts: Facts, told: Mapping[str, Any], log: Mapping[str, Any], path: str) -> Backup:
     parent_id, scopes = _given(told, "parent_id", str | None), _given(told, "scopes", list | None)
     return Backup(
         id=facts.backup_id,
@@ -203,6 +203,8 @@ def _backup(facts: Facts, told: Mapping[str, Any], path: str) -> Backup:
         checksum=facts.checksum,
         path=path,
         importance=_given(told, "importance", int),
+        key_id=facts.key_id,
+        log_id=_bytes(log, "id", _LOG_ID_BYTES).hex(),
     )
 
 

@@ -23,7 +23,7 @@ from backstory.firing import fired
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.archives.rewrapping import rewrap
 
-__all__ = ["prune", "rewrapped"]
+__all__ = ["prune", "rewrapped", "with_new_key"]
 
 
 def prune(core: Core, policy: RetentionPolicy, *, dry_run: bool) -> Program[RetentionReport]:
@@ -66,6 +66,11 @@ def rewrapped(core: Core, wanted: object, old: Encryption, new: Encryption) -> P
     check_encryption(old, needed=True)
     check_encryption(new, needed=True)
     _, placed = yield from find(core, wanted)
+    return (yield from aside(lambda: with_new_key(placed, old, new)))
+
+
+def with_new_key(placed: Placed, old: Encryption, new: Encryption) -> Backup:
+    """Have a backup that was found need another key, and return it as it is then. It blocks."""
     backup = placed.entry.backup
     if "://" in backup.path:
         raise BackupError(
@@ -74,9 +79,5 @@ def rewrapped(core: Core, wanted: object, old: Encryption, new: Encryption) -> P
             path=backup.path,
             hint="Copy it to a folder, change its key there, and put it back.",
         )
-
-    def work() -> Backup:
-        rewrap(backup.path, old, new)
-        return entry_at(backup.path, path=backup.path, name=placed.entry.name).backup
-
-    return (yield from aside(work))
+    rewrap(backup.path, old, new)
+    return entry_at(backup.path, path=backup.path, name=placed.entry.name).backup

@@ -6,12 +6,13 @@ from os import PathLike
 from typing import Any
 
 from backstory.backups.aside import Progress, telling
-from backstory.backups.bringing_back import checked_point, into_new
+from backstory.backups.bringing_back import Asked, checked_point, into_new
 from backstory.backups.ordering import for_one_operation
 from backstory.backups.places import beyond, chain_to, refuse_beyond
 from backstory.backups.renewing import check_into
 from backstory.backups.reports import BackupValidation, RestoreReport
 from backstory.backups.shelf import shelf_of, target_holding
+from backstory.backups.target import Target
 from backstory.backups.validating import validated
 from backstory.domain.errors import BackupError, IntegrityError
 from backstory.domain.selection import Selection
@@ -19,7 +20,7 @@ from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.configuration import settings_of
 from backstory.projections.points import Point
 
-__all__ = ["restore", "validate"]
+__all__ = ["restore", "restored_in", "validate", "validated_in"]
 
 
 def validate(
@@ -33,12 +34,24 @@ def validate(
 
     What it builds on is looked for beside it. Raises `NotFoundError`. It blocks.
     """
+    return validated_in(target_holding(path), path, encryption, trial_restore=trial_restore, progress=progress)
+
+
+def validated_in(
+    target: Target,
+    wanted: object,
+    encryption: Encryption | None,
+    *,
+    trial_restore: bool,
+    progress: Progress | None,
+) -> BackupValidation:
+    """Return what is wrong with a backup in a target, by its id or path."""
     encryption = for_one_operation(encryption)
-    shelf = shelf_of([target_holding(path)])
+    shelf = shelf_of([target])
     try:
-        placed = shelf.get(path)
+        placed = shelf.get(wanted)
     except (BackupError, IntegrityError) as error:
-        return BackupValidation(str(path), errors=(error.message,))
+        return BackupValidation(str(wanted), errors=(error.message,))
     told = telling(progress, placed.entry.backup.position)
     return validated(shelf, placed, encryption, trial_restore=trial_restore, told=told)
 
@@ -63,14 +76,30 @@ def restore(
     link of the chain is missing, `InvalidPointError`, `IntegrityError` for damage, `EncryptionError` for a wrong or
     missing key. Then there is no new store.
     """
-    encryption = for_one_operation(encryption)
-    check_into(url)
+    asked = Asked(Selection(), encryption, url, settings_of(None, settings), None, dry_run=False)
+    return restored_in(target_holding(path), path, asked, as_of=as_of, progress=progress)
+
+
+def restored_in(
+    target: Target, wanted: object, asked: Asked, *, as_of: Point | str | None, progress: Progress | None
+) -> RestoreReport:
+    """Make a new store from a backup in a target, by its id or path: all that it holds, or a selection."""
+    asked = asked._replace(encryption=for_one_operation(asked.encryption))
+    check_into(asked.into)
     point = checked_point(as_of)
-    options = settings_of(None, settings)
-    shelf = shelf_of([target_holding(path)])
-    placed = shelf.get(path)
+    shelf = shelf_of([target])
+    placed = shelf.get(wanted)
     chain = chain_to(shelf, placed, point) if beyond(placed, point) else shelf.chain_of(placed)
     if chain is None:
         raise refuse_beyond(placed, point)
     told = telling(progress, chain[-1].entry.backup.position)
-    return into_new(chain, point, url, selection=Selection(), encryption=encryption, settings=options, told=told)
+    return into_new(
+        chain,
+        point,
+        asked.into,
+        selection=asked.selection,
+        encryption=asked.encryption,
+        settings=asked.settings,
+        told=told,
+        dry_run=asked.dry_run,
+    )

@@ -64,7 +64,8 @@ class Shelf:
                 or _same_file(each.path, text)
                 or (text in each.name and len(text) >= _ID_DIGITS)
             ):
-                what = f"{each.path} cannot be read as a backup: {each.reason}"
+                reason = f"it{each.reason[len(each.path) :]}" if each.reason.startswith(each.path) else each.reason
+                what = f"{each.path} cannot be read as a backup: {reason}"
                 if _is_damaged(each):
                     raise IntegrityError(what, hint=_DAMAGED)
                 raise BackupError(what, path=each.path, backup_id=text)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from backstory.cli.output import Output
 from backstory.cli.past import sides
-from backstory.cli.render import counted, difference_lines, field, instant, table
+from backstory.cli.render import counted, difference_lines, field, instant, second, table
 from backstory.cli.session import shown_url
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "backup_data",
     "backup_lines",
+    "list_data",
     "list_lines",
     "made_lines",
     "prune_data",
@@ -36,6 +37,8 @@ __all__ = [
 _UNITS: Final = ("KiB", "MiB", "GiB", "TiB", "PiB")
 _STEP: Final = 1024
 _PLAIN: Final = "none"
+#: How many digits of an id a list shows at least. Those made in one millisecond begin alike.
+_DIGITS: Final = 12
 
 
 def size(count: int) -> str:
@@ -70,21 +73,50 @@ def _packed(backup: Backup) -> str:
     return f"{size(backup.size_bytes)}, {size(backup.raw_bytes)} before {field(backup.compression)}{encrypted}"
 
 
-def list_lines(out: Output, backups: Sequence[Backup]) -> list[str]:
-    """Return backups as a table; nothing where there are none."""
+def list_data(backups: Sequence[Backup], log_id: str | None) -> list[dict[str, Any]]:
+    """Return backups as JSON lists them: with whether each is of another log than `log_id`, null where that is None."""
+    return [{**backup_data(each), "other_log": None if log_id is None else each.log_id != log_id} for each in backups]
+
+
+def list_lines(out: Output, backups: Sequence[Backup], log_id: str | None) -> list[str]:
+    """Return backups as a table; nothing where there are none. Ids are as long as it takes to tell them apart.
+
+    What is of another log than `log_id` says so; where that is None, as nobody knows, and there are several, which.
+    """
+    names = _short_names({each.id for each in backups} | {each.parent_id for each in backups if each.parent_id})
+    logs = _short_names({each.log_id for each in backups})
     rows = [
         (
-            each.id,
-            each.kind + (", encrypted" if each.encrypted else ""),
-            instant(each.created_at),
+            names[each.id],
+            _kind(each, _log_mark(each, log_id, logs)),
+            second(each.created_at),
             str(each.position),
-            counted(each.events, "event"),
             size(each.size_bytes),
-            each.parent_id or "",
+            names[each.parent_id] if each.parent_id else "",
         )
         for each in backups
     ]
-    return table(out, ("id", "kind", "made", "position", "holds", "size", "builds on"), rows) if rows else []
+    return table(out, ("id", "kind", "made", "up to", "size", "builds on"), rows) if rows else []
+
+
+def _short_names(whole: Collection[str]) -> dict[str, str]:
+    """Return the beginning of each name, so long that no two are alike."""
+    longest = max(map(len, whole), default=0)
+    digits = next(
+        (many for many in range(_DIGITS, longest) if len({each[:many] for each in whole}) == len(whole)), longest
+    )
+    return {each: each[:digits] for each in whole}
+
+
+def _log_mark(backup: Backup, log_id: str | None, logs: Mapping[str, str]) -> str:
+    if log_id is None:
+        return f"log {logs[backup.log_id]}" if len(logs) > 1 else ""
+    return "" if backup.log_id == log_id else "another log"
+
+
+def _kind(backup: Backup, mark: str) -> str:
+    scopes = "" if backup.scopes is None else counted(len(backup.scopes), "scope")
+    return ", ".join(filter(None, (backup.kind, scopes, "encrypted" if backup.encrypted else "", mark)))
 
 
 def backup_lines(out: Output, backup: Backup) -> Iterator[str]:
@@ -104,6 +136,8 @@ def backup_lines(out: Output, backup: Backup) -> Iterator[str]:
             ("state", counted(backup.entries, "value")),
             ("size", _packed(backup)),
             ("importance", str(backup.importance)),
+            ("key", backup.key_id or "none"),
+            ("log", backup.log_id),
             ("checksum", backup.checksum),
             ("path", field(backup.path)),
         ],
@@ -206,8 +240,9 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
 def _counts(report: RestoreReport) -> str:
     values = counted(report.restored, "value")
     if report.into is not None:
-        into = field(shown_url(report.into))
-        return f"{counted(report.events, 'event')} with {values} into {into}, as of position {report.position}"
+        # What was selected are values alone.
+        held = f"{counted(report.events, 'event')} with {values}" if report.events or not report.restored else values
+        return f"{held} into {field(shown_url(report.into))}, as of position {report.position}"
     rest = f"{report.removed} removed, {report.unchanged} as they should be"
     return f"{values} as of position {report.position}, {rest}"
 
@@ -228,7 +263,8 @@ def prune_data(report: RetentionReport, *, dry_run: bool) -> dict[str, Any]:
 def prune_lines(out: Output, report: RetentionReport, *, dry_run: bool) -> Iterator[str]:
     """Yield each decision with its reason, and what it comes to."""
     for each in report.decisions:
-        yield f"{out.paint(each.backup_id, 'cyan')}  {out.paint(field(each.reason), 'green' if each.keep else 'red')}"
+        reason = field(f"would be {each.reason}" if dry_run else each.reason)
+        yield f"{out.paint(each.backup_id, 'cyan')}  {out.paint(reason, 'green' if each.keep else 'red')}"
     gone = f"{len(report.deleted)} of {counted(len(report.decisions), 'backup')}"
     freed = size(report.freed_bytes)
     yield f"would delete {gone} and free {freed}" if dry_run else f"deleted {gone}, which freed {freed}"

@@ -14,18 +14,18 @@ from backstory.cli.backup_keys import Keys, MakingKeys, NewKeys
 from backstory.cli.backup_options import Making
 from backstory.cli.commands import command, runner
 from backstory.cli.failures import Exit
+from backstory.cli.lost_stores import backups_of, listed
 from backstory.cli.options import AsOf, KeyPattern, ScopePattern
 from backstory.cli.output import is_terminal
 from backstory.cli.policies import Policy
 from backstory.cli.progress import progress_bar
 from backstory.cli.render import counted, field
 from backstory.cli.session import Session
-from backstory.domain.errors import BackstoryError, StoreUnavailableError
+from backstory.domain.errors import BackstoryError
 
 if TYPE_CHECKING:
-    from backstory.backups.reports import BackupValidation, RestoreReport
+    from backstory.backups.reports import RestoreReport
     from backstory.domain.backup_manifests import Backup
-    from backstory.projections.points import Point
 
 #: The group of `backup`; other modules may put commands of theirs into it.
 backups: Final = Typer(help="Backups: keep the store elsewhere, and get it back, whole or in part.")
@@ -65,11 +65,16 @@ def create(
 
 
 @command(backups, "list")
-def list_(session: Session) -> None:
-    """List the backups, the newest first."""
-    with session.open() as store:
-        found = store.backups.list()
-    _tell(session, [backup_lines.backup_data(each) for each in found], backup_lines.list_lines(session.out, found))
+def list_(
+    session: Session,
+    *,
+    target: Annotated[
+        str | None, Option("--target", metavar="PLACE", help="Those in this folder or at this URL, of whatever store.")
+    ] = None,
+) -> None:
+    """List the backups, the newest first. Where the store is lost, those in its folder."""
+    found, log_id = listed(session, target)
+    _tell(session, backup_lines.list_data(found, log_id), backup_lines.list_lines(session.out, found, log_id))
 
 
 backups.callback(invoke_without_command=True)(runner(list_))
@@ -77,9 +82,9 @@ backups.callback(invoke_without_command=True)(runner(list_))
 
 @command(backups, "info")
 def info(session: Session, backup: Wanted) -> None:
-    """Tell what a backup holds, without a key. Exit code 1: there is none of this name."""
-    with session.open() as store:
-        found = store.backups.info(backup)
+    """Tell what a backup holds, without a key. The store may be lost. Exit code 1: there is none of this name."""
+    with backups_of(session, backup) as there:
+        found = there.info(backup)
     _tell(session, backup_lines.backup_data(found), backup_lines.backup_lines(session.out, found))
 
 
@@ -103,19 +108,12 @@ def validate(
 ) -> int:
     """Check a backup and all it builds on, to a restore on trial. Exit code 1: it is not valid.
 
-    Of a path, the store is not needed: it may be lost.
+    The store is not needed: it may be lost.
     """
-    try:
-        with session.open(write=True) as store:
-            encryption = keys.opening(lambda: _encrypted(lambda: store.backups.info(backup)))
-            with progress_bar(session.out, "validate") as progress:
-                found = store.backups.validate(
-                    backup, encryption=encryption, trial_restore=not no_trial_restore, progress=progress
-                )
-    except StoreUnavailableError:
-        if not _is_path(backup):
-            raise
-        found = _examined(session, backup, keys, trial_restore=not no_trial_restore)
+    with backups_of(session, backup, write=True) as there:
+        encryption = keys.opening(lambda: _encrypted(lambda: there.info(backup)))
+        with progress_bar(session.out, "validate") as progress:
+            found = there.validate(backup, encryption=encryption, trial_restore=not no_trial_restore, progress=progress)
     lines = backup_lines.validation_lines(session.out, found, trial_restore=not no_trial_restore)
     _tell(session, backup_lines.validation_data(found), lines)
     return Exit.DONE if found.is_valid else Exit.NO
@@ -143,7 +141,7 @@ def restore(
         Option(
             "--into",
             metavar="URL",
-            help="A new store of this URL. With the path of an archive, --store is not needed: it may be lost.",
+            help="A new store of this URL. The one that was backed up is not needed: it may be lost.",
         ),
     ] = None,
     dry_run: Annotated[bool, Option("--dry-run", help="Write nothing; show what would change.")] = False,
@@ -154,51 +152,18 @@ def restore(
     Exit code 1: there is no such backup, or somebody said no; 5: it is damaged, and the store is what it was.
     """
     part: dict[str, Any] = {"as_of": values.optional_point(as_of), "scope": scope, "keys": pattern}
-    if into is not None and not dry_run and scope is None and pattern == "*" and _is_path(backup):
-        report = _rescued(session, backup, keys, into=into, as_of=part["as_of"])
-    else:
-        with session.open(write=not dry_run) as store:
-            part["encryption"] = keys.opening(lambda: _encrypted(lambda: store.backups.info(backup)))
-            if into is None and not dry_run and not yes and is_terminal(sys.stdin):
-                would = store.backups.restore(backup, dry_run=True, **part)
-                if not _agreed(would):
-                    _tell(session, backup_lines.restore_data(would), ["nothing was restored"])
-                    return Exit.NO
-            with progress_bar(session.out, "restore") as progress:
-                report = store.backups.restore(backup, into=into, dry_run=dry_run, progress=progress, **part)
+    with backups_of(session, backup, write=not dry_run) as there:
+        part["encryption"] = keys.opening(lambda: _encrypted(lambda: there.info(backup)))
+        if into is None and not dry_run and not yes and is_terminal(sys.stdin):
+            would = there.restore(backup, dry_run=True, **part)
+            if not _agreed(would):
+                _tell(session, backup_lines.restore_data(would), ["nothing was restored"])
+                return Exit.NO
+        with progress_bar(session.out, "restore") as progress:
+            report = there.restore(backup, into=into, dry_run=dry_run, progress=progress, **part)
     told = backup_lines.would_lines(session.out, report) if dry_run else backup_lines.restore_lines(report)
     _tell(session, backup_lines.restore_data(report), told)
     return Exit.DONE
-
-
-def _is_path(backup: str) -> bool:
-    from backstory.backups.shelf import is_path
-
-    return is_path(backup)
-
-
-def _examined(session: Session, path: str, keys: Keys, *, trial_restore: bool) -> BackupValidation:
-    """Look at a backup without the store that it is of."""
-    from backstory.backups.lost import validate as validate_alone
-
-    encryption = keys.opening(lambda: _encrypted(lambda: _manifest(path)))
-    with progress_bar(session.out, "validate") as progress:
-        return validate_alone(path, encryption=encryption, trial_restore=trial_restore, progress=progress)
-
-
-def _rescued(session: Session, path: str, keys: Keys, *, into: str, as_of: Point | None) -> RestoreReport:
-    """Restore without the store that the backup is of."""
-    from backstory import restore as restore_new
-
-    encryption = keys.opening(lambda: _encrypted(lambda: _manifest(path)))
-    with progress_bar(session.out, "restore") as progress:
-        return restore_new(path, into, as_of=as_of, encryption=encryption, progress=progress)
-
-
-def _manifest(path: str) -> Backup:
-    from backstory.backups.shelf import shelf_of, target_holding
-
-    return shelf_of([target_holding(path)]).get(path).entry.backup
 
 
 def _agreed(would: RestoreReport) -> bool:
@@ -228,10 +193,10 @@ def prune(
 @command(backups, "rewrap")
 def rewrap(session: Session, backup: Wanted, keys: Keys, new: NewKeys) -> None:
     """Have an encrypted backup need another key from now on. Exit code 1: the old one does not fit."""
-    with session.open(write=True) as store:
-        store.backups.info(backup)  # Nobody is asked for the keys of what is not there.
+    with backups_of(session, backup, write=True) as there:
+        there.info(backup)  # Nobody is asked for the keys of what is not there.
         old = keys.asked()
-        made = store.backups.rewrap(backup, old, new.encryption())
+        made = there.rewrap(backup, old, new.encryption())
     _tell(session, backup_lines.backup_data(made), [f"backup {made.id} needs the new key now", field(made.path)])
 
 

@@ -59,6 +59,11 @@ def instant(at: datetime) -> str:
     return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def second(at: datetime) -> str:
+    """Return a time for a table: ISO 8601 in UTC, to the second."""
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def event_line(out: Output, event: RecordedEvent, *, limit: int | None = SHORT) -> str:
     """Return an event as a line: position, time, scope, type, key, short data."""
     parts = (

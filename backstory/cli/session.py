@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 from backstory.cli.failures import unicode
 from backstory.cli.output import Output
 from backstory.domain.errors import ConfigError, StoreUnavailableError
-from backstory.infrastructure.configuration import load_toml
+from backstory.infrastructure.configuration import Settings, load_toml, settings_of
+from backstory.opening import at_home
 from backstory.opening import open as open_store
 from backstory.store import StateStore
 
 CONFIG_FILE: Final = "backstory.toml"
 DEFAULT_STORE: Final = "sqlite:///backstory.db"
+_ARCHIVES: Final = "*.bsa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,13 @@ class Session:
                 run_schedules=False,
             )
         except StoreUnavailableError as error:
-            if not create and _is_absent(url):
-                raise StoreUnavailableError(
-                    f"there is no store {shown_url(url)}",
-                    outcome=error.outcome,
-                    hint="Make it with `backstory init`, or name another with --store.",
-                ) from error
-            raise
+            if create:
+                raise
+            raise _unavailable(error, url, at_home(settings_of(config, {}), url)) from error
+
+    def settings(self) -> Settings:
+        """Return the settings of the store, whether it is there or not; raises `ConfigError`."""
+        return at_home(settings_of(self.config(), {}), self.url())
 
     def config(self) -> dict[str, Any]:
         """Return what stands in `backstory.toml`; raises `ConfigError`."""
@@ -96,6 +98,30 @@ def look_here_too() -> None:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
+
+
+def _unavailable(error: StoreUnavailableError, url: str, settings: Settings) -> StoreUnavailableError:
+    """Return the error with what to do here. Nobody who lost a store is told to make an empty one in its place."""
+    absent, kept = _is_absent(url), _keeps_backups(settings.backups)
+    way_back = f"ts backups are in {settings.backups}: `backstory backup restore FILE --into URL` brings it back."
+    if absent and kept:
+        hint = f"I{way_back}"
+    elif absent:
+        hint = "Make it with `backstory init`, or name another with --store."
+    else:
+        hint = f"{error.hint} If it is lost, i{way_back}" if kept else error.hint
+    message = f"there is no store {shown_url(url)}" if absent else error.message
+    return StoreUnavailableError(message, outcome=error.outcome, hint=hint)
+
+
+def _keeps_backups(place: str) -> bool:
+    """Return whether a folder holds archives; a URL is not asked."""
+    if not place or "://" in place:
+        return False
+    try:
+        return any(Path(place).glob(_ARCHIVES))
+    except OSError:
+        return False
 
 
 def _is_absent(url: str) -> bool:

@@ -102,7 +102,10 @@ def _unwrapped(slot: KeySlot, wrapping_key: bytes, algorithm: str, header_hash: 
 
 def _wrong(name: str, slot: KeySlot, given: str) -> EncryptionError:
     if slot.kdf is not None:
-        return EncryptionError(f"this is not the passphrase of {name}", key_id=slot.key_id)
+        return EncryptionError(
+            f"{name}: this is not the passphrase that it is encrypted with (id {slot.key_id})",
+            key_id=slot.key_id,
+        )
     return EncryptionError(
         f"{name} is encrypted with the key {slot.key_id}, and was given the key {given}", key_id=slot.key_id
     )

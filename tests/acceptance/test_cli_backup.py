@@ -71,7 +71,8 @@ def test_a_backup_is_made_listed_and_told_of_in_one_form(program: Any) -> None:
     assert ("incremental", first["id"], 2, 3, "gzip") == tuple(
         second[name] for name in ("kind", "parent_id", "since_position", "importance", "compression")
     )
-    assert [second, first] == program.json("backup").value == program.json("backup", "list").value
+    own = {"other_log": False}
+    assert [second | own, first | own] == program.json("backup").value == program.json("backup", "list").value
     assert first == program.json("backup", "info", first["id"]).value
     assert second == program.json("backup", "info", second["path"]).value
 
@@ -87,8 +88,8 @@ def test_people_are_told_what_was_backed_up_where_and_how_large_it_is(plain: Any
     assert where.endswith(", not compressed)")
 
     head, *rows = plain.ok("backup", "list").lines
-    assert ["id", "kind", "made", "position", "holds", "size", "builds", "on"] == head.split()
-    assert rows[0].endswith(backup["id"])
+    assert ["id", "kind", "made", "up", "to", "size", "builds", "on"] == head.split()
+    assert rows[0].endswith(backup["id"][:12])
     told = plain.ok("backup", "info", backup["id"]).lines
     assert "state           2 values" in told
     assert "builds on       nothing" in told
@@ -215,8 +216,6 @@ def test_a_lost_store_comes_back_from_the_path_of_an_archive(plain: Any, folder:
     for lost in folder.glob("backstory.db*"):
         if lost.is_file():
             lost.unlink()
-    assert 6 == plain("backup", "list").code
-
     found = plain.json("backup", "restore", backup["path"], "--into", "sqlite:///new.db")
     assert (0, 4, 2) == (found.code, found.value["position"], found.value["restored"])
     assert state == plain.json("--store", "sqlite:///new.db", "items", "agent:a").value
@@ -284,7 +283,7 @@ def test_prune_tells_each_decision_and_deletes_what_is_beyond_the_bounds(program
     assert lines[0].startswith(f"{new}  kept: ")
     assert lines[1].startswith(f"{middle}  deleted: ")
     assert f"deleted 2 of 3 backups, which freed {size(dry['freed_bytes'])}" == lines[-1]
-    assert [backups[2]] == program.json("backup").value
+    assert [backups[2] | {"other_log": False}] == program.json("backup").value
     assert "deleted 0 of 1 backup, which freed 0 B" == program.ok("backup", "prune", "--max-bytes", "0").lines[-1]
 
 

@@ -93,6 +93,7 @@ def test_what_is_told_comes_back(given_: dict[str, Any], compression: str, encry
     whole = verify_archive(BytesIO(stored), encryption=encryption)
     assert whole.is_valid
     backup_facts = {name: given_[name] for name in told() if name in Backup.__dataclass_fields__}
+    key_id = None if encryption is None else encryption.key_id()
     expected = Entry(
         Backup(
             id="b7",
@@ -102,12 +103,13 @@ def test_what_is_told_comes_back(given_: dict[str, Any], compression: str, encry
             encrypted=encryption is not None,
             checksum=stored[-40:-8].hex(),
             path="/somewhere/x.bsa",
-            **backup_facts,
+            key_id=key_id,
+            **backup_facts | {"log_id": given_["log_id"].hex()},
         ),
         name="x.bsa",
         **{name: given_[name] for name in ("log_id", "head_hash", "since_hash", "state_hash", "schemas", "product")},
         recorded_at=given_["recorded_at"].astimezone(UTC),
-        key_id=None if encryption is None else encryption.key_id(),
+        key_id=key_id,
     )
     assert expected == entry_at(BytesIO(stored), path="/somewhere/x.bsa", name="x.bsa")
 
