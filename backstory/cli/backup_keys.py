@@ -35,21 +35,24 @@ _KDF: Final = "How a passphrase becomes a key: argon2id or pbkdf2."
 class Keys(NamedTuple):
     """What a backup that is there is opened with."""
 
-    #: What options and environment give, if they give anything.
+    #: What options give, if they give anything.
     given: Encryption | None
+    #: What the environment gives where no option does.
+    around: Encryption | None = None
 
     def opening(self, encrypted: Callable[[], bool]) -> Encryption | None:
         """Return what opens a backup; where nothing was given and it needs something, a terminal is asked."""
         if self.given is not None:
             # A key where nothing is encrypted is refused there: somebody may have put a file of theirs in its place.
             return self.given
-        if is_terminal(sys.stdin) and encrypted():
+        # The environment's is for whatever is encrypted: it was not given for this backup.
+        if (self.around is not None or is_terminal(sys.stdin)) and encrypted():
             return self.asked()
         return None
 
     def asked(self) -> Encryption:
         """Return what opens an encrypted backup; raises `UsageError` where it is not given and nobody can be asked."""
-        return self.given or _encryption({"passphrase": _asked("Passphrase of the backup")})
+        return self.given or self.around or _encryption({"passphrase": _asked("Passphrase of the backup", ENVIRONMENT)})
 
 
 def keys(
@@ -66,8 +69,8 @@ def keys(
 ) -> Keys:
     """Return what a backup that is there is opened with."""
     names = ("--key-file", "--key-command", "--passphrase-file")
-    found = _source(names, key_file, key_command, passphrase_file) or _from_environment(ENVIRONMENT)
-    return Keys(_encryption(found) if found else None)
+    found, around = _source(names, key_file, key_command, passphrase_file), _from_environment(ENVIRONMENT)
+    return Keys(_encryption(found) if found else None, _encryption(around) if around and not found else None)
 
 
 class MakingKeys(NamedTuple):
@@ -103,7 +106,7 @@ def making_keys(
     found = _source(names, key_file, key_command, passphrase_file) or _from_environment(ENVIRONMENT)
     how = {name: given for name, given in (("algorithm", algorithm), ("kdf", kdf)) if given is not None}
     if not found and encrypt:
-        found = {"passphrase": _asked("Passphrase for the backup", twice=True)}
+        found = {"passphrase": _asked("Passphrase for the backup", ENVIRONMENT, twice=True)}
     if not found and how:
         raise UsageError(
             f"--{next(iter(how))} is of no use where nothing is encrypted", hint="Give --encrypt, or a key."
@@ -137,7 +140,7 @@ def new_keys(
     if found:
         made = _encryption(found | how)
         return NewKeys(lambda: made)
-    return NewKeys(lambda: _encryption({"passphrase": _asked("New passphrase", twice=True), **how}))
+    return NewKeys(lambda: _encryption({"passphrase": _asked("New passphrase", NEW_ENVIRONMENT, twice=True), **how}))
 
 
 def _source(
@@ -171,12 +174,12 @@ def _from_environment(variable: str) -> dict[str, Any]:
     return {"passphrase": found} if found else {}
 
 
-def _asked(what: str, *, twice: bool = False) -> str:
-    """Ask a person for a passphrase, unseen; raises `UsageError` where there is no terminal."""
+def _asked(what: str, variable: str, *, twice: bool = False) -> str:
+    """Ask a person for a passphrase, unseen; raises `UsageError`, with a variable to set, where nobody is."""
     if not is_terminal(sys.stdin):
         raise UsageError(
-            "nobody can be asked for the passphrase here: standard input is no terminal",
-            hint=f"Name a file or a command that holds it, as `--help` tells, or put it into {ENVIRONMENT}.",
+            f"nobody can be asked for the {what[0].lower()}{what[1:]} here: standard input is no terminal",
+            hint=f"Name a file or a command that holds it, as `--help` tells, or put it into {variable}.",
         )
     found: str = typer.prompt(what, hide_input=True, confirmation_prompt="Once more" if twice else False, err=True)
     return found

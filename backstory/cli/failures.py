@@ -9,8 +9,10 @@ from typing import Any, Final
 from backstory.domain.errors import (
     AccessDeniedError,
     BackstoryError,
+    BackupError,
     ConfigError,
     ConflictError,
+    EncryptionError,
     IntegrityError,
     InvalidKeyError,
     InvalidPointError,
@@ -92,6 +94,8 @@ _CODES: Final[tuple[tuple[type[BackstoryError], Exit], ...]] = (
 
 def exit_code(error: BackstoryError) -> Exit:
     """Return the exit code of an error; what is not listed is an answer: no."""
+    if isinstance(error, (BackupError, EncryptionError)) and isinstance(error.__cause__, OSError):
+        return Exit.USAGE  # a file that cannot be read or written
     return next((code for kind, code in _CODES if isinstance(error, kind)), Exit.NO)
 
 

@@ -328,6 +328,28 @@ def test_a_passphrase_comes_from_a_file_standard_input_or_the_environment(
     assert made(plain, "--kdf", "pbkdf2")["encrypted"]
 
 
+def test_a_passphrase_of_the_environment_is_for_what_is_encrypted(
+    plain: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = made(plain)
+    (folder / "passphrase").write_text(WORDS)
+    monkeypatch.setenv("BACKSTORY_BACKUP_PASSPHRASE", WORDS)
+    assert 0 == plain("backup", "validate", backup["id"]).code
+    assert 0 == plain("backup", "restore", backup["id"]).code
+    assert 0 == plain("backup", "restore", backup["path"], "--into", "sqlite:///new.db").code
+    # What is given for this very backup is not: it may have been put in the place of another one.
+    answer = plain("backup", "restore", backup["id"], "--passphrase-file", "passphrase")
+    assert (1, True) == (answer.code, "is not encrypted" in answer.error)
+
+
+def test_a_new_key_that_nobody_gives_is_asked_for_by_its_own_name(plain: Any, key: str) -> None:
+    backup = made(plain, "--key-file", key)["id"]
+    old = plain("backup", "rewrap", backup, "--new-key-file", key)
+    assert (2, True) == (old.code, "put it into BACKSTORY_BACKUP_PASSPHRASE." in old.error)
+    new = plain("backup", "rewrap", backup, "--key-file", key)
+    assert (2, True) == (new.code, "put it into BACKSTORY_BACKUP_NEW_PASSPHRASE." in new.error)
+
+
 def test_a_backup_may_be_opened_with_another_key_from_now_on(plain: Any, folder: Path, key: str) -> None:
     backup = made(plain, "--key-file", key)
     (folder / "new").write_bytes(secrets.token_bytes(32))
@@ -353,7 +375,8 @@ def test_a_backup_may_be_opened_with_another_key_from_now_on(plain: Any, folder:
         (("create", "--scope", "no scope"), 2, "no scope"),
         (("create", "--encrypt"), 2, "no terminal"),
         (("create", "--kdf", "argon2id"), 2, "nothing is encrypted"),
-        (("create", "--key-file", "absent"), 1, "cannot read the key file absent"),
+        (("create", "--target", "/proc/no/such"), 2, "cannot make the folder"),
+        (("create", "--key-file", "absent"), 2, "cannot read the key file absent"),
         (("create", "--key-file", "a", "--key-command", "b"), 2, "2 sources of one key"),
         (("create", "--passphrase-file", "absent"), 2, "cannot read"),
         (("create", "--passphrase-file", "empty"), 2, "is empty"),
@@ -367,6 +390,7 @@ def test_a_backup_may_be_opened_with_another_key_from_now_on(plain: Any, folder:
         (("create", "--importance", str(2**70)), 2, "importance"),
         (("create", "--scope", "agent:*"), 2, "pattern"),
         (("create", "--scope", "agent:nobody"), 1, "nothing to back up"),
+        (("list", "--target", "lines"), 2, "cannot read"),
         (("rewrap", "nobody"), 1, "there is no backup"),
     ],
 )

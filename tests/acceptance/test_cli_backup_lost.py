@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -200,8 +199,9 @@ def test_the_key_that_is_wanted_is_named(plain: Any, folder: Path) -> None:
         (folder / name).write_text(secrets.token_hex(32))
     (folder / "words").write_text("correct horse")
     assert None is made(plain)["key_id"]
-    for source in (("--key-file", "key"), ("--passphrase-file", "words", "--kdf", "pbkdf2")):
-        backup = made(plain, *source)
+    by_key = made(plain, "--key-file", "key")
+    by_words = made(plain, "--passphrase-file", "words", "--kdf", "pbkdf2")
+    for backup in (by_key, by_words):
         key_id = backup["key_id"]
         assert f"key             {key_id}" in plain.ok("backup", "info", backup["id"]).lines
         for wrong in ((), ("--key-file", "other")):
@@ -210,9 +210,9 @@ def test_the_key_that_is_wanted_is_named(plain: Any, folder: Path) -> None:
             (error, *_) = plain.json("backup", "validate", backup["id"], *wrong).value["errors"]
             assert key_id in error
     (folder / "words").write_text("wrong horse")
-    problem = plain.json("backup", "restore", backup["id"], "--passphrase-file", "words").problem
-    assert key_id in problem["message"]
-    assert json.dumps(problem["message"]).count(backup["path"]) == 1
+    problem = plain.json("backup", "restore", by_words["id"], "--passphrase-file", "words").problem
+    assert by_words["key_id"] in problem["message"]
+    assert 1 == problem["message"].count(by_words["path"])
 
 
 def test_a_path_stands_once_in_what_is_said_of_it(plain: Any, folder: Path) -> None:
