@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option
 
-from backstory.cli import backup_lines, backup_options, due_times, policies
+from backstory.cli import backup_lines, backup_options, backup_schedule_lines, due_times, policies
 from backstory.cli.backups import backups
 from backstory.cli.commands import command
 from backstory.cli.failures import Exit, UsageError
+from backstory.cli.last_runs import last_runs
 from backstory.cli.progress import progress_bar
 from backstory.cli.render import counted, field
 from backstory.cli.session import Session
@@ -74,9 +75,15 @@ def schedule(
 
 @command(backups, "schedules")
 def schedules(session: Session) -> None:
-    """List the schedules by name. When, what they ask for, how often they ran, when they come due next."""
+    """List the schedules by name. When, and when next; how often they ran, how the last run went; what is made."""
     with session.open() as store:
-        due_times.list_schedules(session, store.backups.schedules())
+        found = store.backups.schedules()
+        last = last_runs(store, found)
+    if session.out.json:
+        session.out.value([backup_schedule_lines.list_data(each, last.get(each.name)) for each in found])
+        return
+    for line in backup_schedule_lines.list_lines(session.out, found, last):
+        session.out.line(line)
 
 
 @command(backups, "unschedule")

@@ -9,7 +9,7 @@ from typer import Option
 
 from backstory.cli import values
 from backstory.cli.failures import UsageError
-from backstory.cli.render import SHORT, counted, field, instant, short
+from backstory.cli.render import field, second, short, table
 from backstory.cli.session import Session
 from backstory.domain.errors import NotFoundError, shown
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Due", "check_name", "due", "left_s", "list_schedules", "schedule_data", "take_away", "tell_scheduled"]
 
+_UNITS: Final = (("w", 604_800), ("d", 86_400), ("h", 3600), ("m", 60))
 _LONGEST: Final = timedelta(days=36_500)
 _LONGEST_WAIT_S: Final = 60.0
 
@@ -106,7 +107,7 @@ def tell_scheduled(session: Session, made: Schedule) -> None:
     if session.out.json:
         session.out.value(schedule_data(made))
     else:
-        session.out.line(f"scheduled {field(made.name)}: {_said(made)}, {_next(made)}")
+        session.out.line(f"scheduled {field(made.name)}: {when_words(made)}, next {next_words(made)}")
 
 
 def take_away(session: Session, name: str, unschedule: Callable[[StateStore], bool], *, group: str) -> None:
@@ -125,11 +126,15 @@ def list_schedules(session: Session, found: list[Schedule]) -> None:
     if session.out.json:
         session.out.value([schedule_data(each) for each in found])
         return
-    width = max((len(field(each.name)) for each in found), default=0)
-    for each in found:
-        name = session.out.paint(field(each.name).ljust(width), "cyan")
-        what = f"  {short(each.arguments, limit=SHORT)}" if each.arguments else ""
-        session.out.line(f"{name}  {_said(each)}, {_next(each)}, {counted(each.runs, 'run')}{what}")
+    rows = [(field(each.name), when_words(each), next_words(each), str(each.runs), _asked(each)) for each in found]
+    for line in table(session.out, ("name", "when", "next", "runs", "what"), rows) if rows else []:
+        session.out.line(line)
+
+
+def _asked(each: Schedule) -> str:
+    """Return what a schedule was told to replay, in a line."""
+    told = (f"{name} {part if isinstance(part, str) else short(part)}" for name, part in each.arguments.items())
+    return ", ".join(map(field, told)) or "all runs"
 
 
 def schedule_data(each: Schedule) -> dict[str, Any]:
@@ -152,7 +157,8 @@ def _when_data(each: Schedule) -> dict[str, Any]:
     return when_data(each.when)
 
 
-def _said(each: Schedule) -> str:
+def when_words(each: Schedule) -> str:
+    """Return when a schedule comes due, as its options say it."""
     parts = _when_data(each)
     kind = parts.pop("kind")
     said = ", ".join(_part(name, part) for name, part in parts.items() if part is not None)
@@ -161,11 +167,20 @@ def _said(each: Schedule) -> str:
 
 def _part(name: str, part: Any) -> str:
     if isinstance(part, datetime):
-        return instant(part)
+        return second(part)
     if name == "max_runs":
         return f"{part} times at most"
-    return f"{part:g} s" if isinstance(part, float) else field(str(part))
+    if isinstance(part, float):
+        return f"after {span_words(part)}" if name == "delay_s" else span_words(part)
+    return field(str(part))
 
 
-def _next(each: Schedule) -> str:
-    return "done" if each.next_due is None else f"next at {instant(each.next_due)}"
+def span_words(seconds: float) -> str:
+    """Return a span of time in the largest unit that it is a whole number of: `90s`, `12h`, `30d`."""
+    whole = (f"{int(seconds) // unit_s}{unit}" for unit, unit_s in _UNITS if seconds and not seconds % unit_s)
+    return next(whole, f"{seconds:g}s")
+
+
+def next_words(each: Schedule) -> str:
+    """Return when a schedule comes due next."""
+    return "no more" if each.next_due is None else second(each.next_due)

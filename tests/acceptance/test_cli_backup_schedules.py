@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -41,10 +42,15 @@ def test_a_schedule_is_made_and_listed_with_what_it_asks_for(stored: Any, folder
         "policy": {"max_age": 2592000.0, "keep_daily": 7},
         "importance": 2,
     } == made["arguments"]
-    assert [made] == stored.json("backup", "schedules").value
-    assert stored.ok(*line).out.startswith("scheduled nightly: cron 0 3 * * *, next at ")
-    (listed,) = stored.ok("backup", "schedules").lines
-    assert listed.startswith("nightly  cron 0 3 * * *, next at ")
+    assert [made | {"last_run": None}] == stored.json("backup", "schedules").value
+    assert stored.ok(*line).out.startswith("scheduled nightly: cron 0 3 * * *, next ")
+    head, listed = stored.ok("backup", "schedules").lines
+    assert ["name", "when", "next", "runs", "last", "what"] == head.split()
+    assert listed.startswith("nightly  cron 0 3 * * *  ")
+    assert listed.endswith(
+        f"incremental, full every 7, 1 scope, encrypted, gzip 3, importance 2, to {folder / 'kept'}; "
+        "prune: max-age 30d, keep-daily 7"
+    )
     assert {"unscheduled": "nightly"} == stored.json("backup", "unschedule", "nightly").value
     assert [] == stored.json("backup", "schedules").value
     answer = stored.json("backup", "unschedule", "nightly")
@@ -79,6 +85,27 @@ def test_a_run_that_fails_is_told_ends_it_with_1_and_stops_no_other(stored: Any)
     answer = stored("--json", "backup", "due")
     assert (1, None) == (answer.code, answer.value["backup"])
     assert "'false' failed" in answer.value["error"]
+
+
+def test_how_the_last_run_went_is_listed(stored: Any) -> None:
+    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-file", "lost.key")
+    stored.ok("backup", "schedule", "b-good", "--at", PAST)
+    stored.ok("backup", "schedule", "c-later", "--every", "12h")
+    stored("backup", "due")
+    bad, good, later = (each["last_run"] for each in stored.json("backup", "schedules").value)
+    assert (False, None, True, None) == (bad["ok"], bad["backup_id"], "lost.key" in bad["error"], later)
+    assert (True, stored.json("backup", "list").value[0]["id"], None) == (good["ok"], good["backup_id"], good["error"])
+    rows = stored.ok("backup", "schedules").lines[1:]
+    cells = [re.split(" {2,}", row) for row in rows[:3]]
+    assert [["a-bad", "at 2020-01-01T00:00:00Z", "no more", "1", "failed", "full, encrypted"]] == cells[:1]
+    assert [["b-good", "at 2020-01-01T00:00:00Z", "no more", "1", "made", "full"]] == cells[1:2]
+    assert ("c-later", "every 12h", ["0", "full"]) == (*cells[2][:2], cells[2][3:])
+    assert rows[3].startswith("a-bad failed at ")
+    assert rows[3].endswith(bad["error"])
+
+    # Another one of the same name has not run yet.
+    stored.ok("backup", "schedule", "a-bad", "--cron", LATER)
+    assert None is stored.json("backup", "schedules").value[0]["last_run"]
 
 
 def test_other_commands_make_no_backup_that_is_due(stored: Any) -> None:
