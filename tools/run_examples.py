@@ -1,7 +1,8 @@
 """Run the `console` examples of documents, and say where the program answers otherwise; with `--update`, write it down.
 
-What differs from run to run (ids, times, hashes, durations, sizes) is not compared. The examples of one document are
-run in order, in one empty folder; standard error follows standard output.
+What differs from run to run (ids, times, hashes, durations, sizes) is not compared, and is written down with `--anew`
+alone: then all of a document is from one run. The examples of one document are run in order, in one empty folder, which
+is shown as one that somebody may have; standard error follows standard output.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A command that is given a text, up to the line that ends it.
@@ -26,6 +27,7 @@ _VARYING = [
     (re.compile(r"[^\s\"]*/\d{8}T\d{12}Z-(full|incremental)-[0-9a-f]{32}\.bsa"), r"<\1 archive>"),
     (re.compile(r'[^\s"]*/(?=[^\s"/]+\.bsa\b)'), "<folder>/"),
     (re.compile(r'(?<!"code":")\b[0-9a-f]{32}\b'), "<backup>"),
+    (re.compile(r"\b[0-9a-f]{12}\b"), "<short id>"),
     (re.compile(r'("(?:size|raw|freed)_bytes":)\d+'), r"\1<number>"),
     (re.compile(r"\b[\d.]+ (?:B|[KMG]iB)\b"), "<size>"),
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)"), "<time>"),
@@ -42,6 +44,10 @@ _VARYING = [
     (re.compile(r" \([\d.]+ (?:us|ms|s)\)"), " <duration>"),
     (re.compile(r"\b(damaged at byte )\d+"), r"\1<number>"),
 ]
+
+
+#: What the folder in which examples are run is shown as.
+_SHOWN: Final = "/srv/agent"
 
 
 class Example(NamedTuple):
@@ -85,7 +91,7 @@ def shell(folder: Path) -> Callable[[str], str]:
 
     def run(command: str) -> str:
         done = subprocess.run(["/bin/sh", "-c", command], cwd=home, env=variables, capture_output=True, check=False)
-        return (done.stdout + done.stderr).decode().rstrip("\n")
+        return (done.stdout + done.stderr).decode().replace(str(home), _SHOWN).rstrip("\n")
 
     return run
 
@@ -98,14 +104,15 @@ def differences(path: Path, run: Callable[[str], str]) -> Iterator[str]:
             yield f"{path.name}: $ {example.command}\nshows\n{example.shown}\nand gives\n{printed}"
 
 
-def update(path: Path, run: Callable[[str], str]) -> None:
-    """Write what the examples give into their document; what differs only by its nature stays."""
+def update(path: Path, run: Callable[[str], str], *, anew: bool = False) -> None:
+    """Write what the examples give into their document; what differs only by its nature stays, unless all is anew."""
 
     def renewed(match: re.Match[str]) -> str:
         parts = []
         for example in _split(match[1]):
             printed = run(example.command)
-            shown = example.shown if steady(printed) == steady(example.shown) else printed
+            stays = not anew and steady(printed) == steady(example.shown)
+            shown = example.shown if stays else printed
             parts.append("\n".join(filter(None, (f"$ {example.command}", shown))))
         return "```console\n" + "\n".join(parts) + "\n```"
 
@@ -118,8 +125,8 @@ def main() -> int:
     for name in (each for each in sys.argv[1:] if not each.startswith("--")):
         with contextlib.ExitStack() as stack:
             run = shell(Path(stack.enter_context(tempfile.TemporaryDirectory())))
-            if "--update" in sys.argv[1:]:
-                update(Path(name), run)
+            if "--update" in sys.argv[1:] or "--anew" in sys.argv[1:]:
+                update(Path(name), run, anew="--anew" in sys.argv[1:])
                 continue
             for difference in differences(Path(name), run):
                 print(difference)

@@ -50,12 +50,14 @@ class Policy(NamedTuple):
 
 def policy(
     *,
-    max_count: Annotated[int | None, Option("--max-count", min=0, metavar="N", help="No more than so many.")] = None,
+    max_count: Annotated[
+        int | None, Option("--max-count", min=0, metavar="N", help="Prune to no more than so many.")
+    ] = None,
     max_age: Annotated[
-        str | None, Option("--max-age", metavar="SPAN", help="None older than that: `12h`, `30d` or `4w`.")
+        str | None, Option("--max-age", metavar="SPAN", help="Prune what is older than `12h`, `30d` or `4w`.")
     ] = None,
     max_bytes: Annotated[
-        str | None, Option("--max-bytes", metavar="SIZE", help="No more than that together: `500MB`, `5GB`, `2GiB`.")
+        str | None, Option("--max-bytes", metavar="SIZE", help="Prune to no more together than `500MB`, `5GB`, `2GiB`.")
     ] = None,
     keep_last: Annotated[
         int | None, Option("--keep-last", min=0, metavar="N", help="Keep the newest ones; by itself 1.")
