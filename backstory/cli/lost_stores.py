@@ -40,7 +40,8 @@ def listed(session: Session, place: str | None) -> tuple[list[Backup], str | Non
     Of a lost store they are those in its own place, and standard error says that it is lost.
     """
     try:
-        store = session.open()
+        with session.open() as store:
+            return store.backups.list() if place is None else _kept(place), store.backups.log_id
     except _LOST as error:
         found = _kept(place or session.settings().backups)
         if place is None and not found:
@@ -48,21 +49,18 @@ def listed(session: Session, place: str | None) -> tuple[list[Backup], str | Non
         if not session.out.json:
             to_stderr(f"backstory: {safe(str(error))}")
         return found, None
-    with store:
-        return store.backups.list() if place is None else _kept(place), store.backups.log_id
 
 
 def _opened(session: Session, wanted: str, *, write: bool) -> StateStore:
-    """Open the store; of a path, have it tell at once if what its log says of backups cannot be read."""
+    """Open the store, and have it tell at once if what its log says of backups cannot be read."""
     store = session.open(write=write)
-    if _is_path(wanted):
-        try:
-            store.backups.info(wanted)
-        except _LOST:
-            store.close()
-            raise
-        except BackstoryError:
-            pass  # What is wrong with the backup is for the command to tell.
+    try:
+        store.backups.info(wanted)
+    except _LOST:
+        store.close()
+        raise
+    except BackstoryError:
+        pass  # What is wrong with the backup is for the command to tell.
     return store
 
 

@@ -6,11 +6,16 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
+from typer.main import get_command
 
+from backstory.cli.program import app
 from tests.acceptance.test_cli_backup import made, prepared
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from backstory.testing.postgres import PostgresServer
 
 KEPT = "backstory.db.backups"
@@ -134,13 +139,40 @@ def test_a_backup_of_a_lost_store_gets_another_key(plain: Any, folder: Path) -> 
     assert 0 == plain("backup", "validate", backup["path"], "--key-file", "new").code
 
 
-def test_a_store_that_is_no_store_any_more_does_not_stand_in_the_way(plain: Any, folder: Path) -> None:
+def something_else(store: Path) -> None:
+    for each in store.parent.glob(f"{store.name}-*"):
+        each.unlink()
+    store.write_bytes(b"something else" * 1000)
+
+
+def of_a_newer_release(store: Path) -> None:
+    connection = apsw.Connection(str(store))
+    connection.pragma("user_version", 99)
+    connection.close()
+
+
+def damaged_in_its_middle(store: Path) -> None:
+    """Have the store open, and its log not be read."""
+    page = 4096
+    data = bytearray(store.read_bytes())
+    for at in range(3 * page, len(data), 2 * page):
+        data[at : at + page] = secrets.token_bytes(len(data[at : at + page]))
+    store.write_bytes(data)
+
+
+@pytest.mark.parametrize("harm", [something_else, of_a_newer_release, damaged_in_its_middle])
+def test_a_store_that_cannot_be_read_does_not_stand_in_the_way(plain: Any, harm: Callable[[Path], None]) -> None:
+    for number in range(3):
+        plain.ok("set", "agent:a", f"large{number}", f'"{secrets.token_hex(20_000)}"')
     backup = made(plain)
-    lose(folder)
-    Path("backstory.db").write_bytes(b"something else" * 1000)
-    answer = plain.json("backup", "restore", backup["path"], "--into", NEW)
-    assert (0, 2) == (answer.code, answer.value["restored"])
-    assert b"something else" * 1000 == Path("backstory.db").read_bytes()
+    store = Path("backstory.db")
+    harm(store)
+    before = store.read_bytes()
+    assert [backup | {"other_log": None}] == plain.json("backup", "list").value
+    for number, name in enumerate((backup["path"], backup["id"])):
+        answer = plain.json("backup", "restore", name, "--into", f"sqlite:///new{number}.db")
+        assert (0, 5) == (answer.code, answer.value["restored"])
+    assert before == store.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -223,3 +255,14 @@ def test_a_path_stands_once_in_what_is_said_of_it(plain: Any, folder: Path) -> N
         (error,) = plain.json("backup", "validate", name).value["errors"]
         assert 1 == error.count(name), error
         assert 1 == plain("backup", "restore", name).error.count(name)
+
+
+def test_an_option_is_the_same_wherever_it_stands() -> None:
+    group = get_command(app).commands["backup"]  # type: ignore[attr-defined]
+    helps: dict[str, set[str]] = {}
+    for name in ("create", "schedule", "prune"):
+        for each in group.commands[name].params:
+            helps.setdefault(each.name, set()).add(each.help)
+    shared = ("target", "scope", "compression", "level", "importance", "max_count", "max_age", "max_bytes", "keep_last",
+              "keep_full", "keep_daily", "keep_weekly", "keep_monthly")  # fmt: skip
+    assert dict.fromkeys(shared, 1) == {name: len(helps[name]) for name in shared}
