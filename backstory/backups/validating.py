@@ -66,8 +66,8 @@ def _archive_problems(placed: Placed, encryption: Encryption | None) -> list[str
     found = [message if message.startswith(path) else f"{path}: {message}" for message in told]
     if not found and placed.entry.backup.encrypted and encryption is None:
         found.append(
-            f"{path} is encrypted (key id {placed.entry.key_id}): without the passphrase, key or key file that it was "
-            "encrypted with nobody can tell whether it can be restored"
+            f"{path} is encrypted (key id {placed.entry.key_id}): without its key nobody can tell whether it can be "
+            "restored. Give the passphrase, key or key file that it was encrypted with"
         )
     return found
 

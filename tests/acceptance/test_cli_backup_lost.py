@@ -177,7 +177,15 @@ def test_a_store_that_cannot_be_read_does_not_stand_in_the_way(plain: Any, harm:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("create",), ("usage",), ("prune",), ("restore", "ID"), ("restore", "PATH"), ("schedules",), ("due",)],
+    [
+        ("create",),
+        ("usage",),
+        ("prune", "--max-count", "1"),
+        ("restore", "ID"),
+        ("restore", "PATH"),
+        ("schedules",),
+        ("due",),
+    ],
 )
 def test_nobody_who_lost_a_store_is_told_to_make_an_empty_one(
     plain: Any, folder: Path, arguments: tuple[str, ...]

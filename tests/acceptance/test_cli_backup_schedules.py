@@ -88,12 +88,12 @@ def test_a_run_that_fails_is_told_ends_it_with_1_and_stops_no_other(stored: Any)
 
 
 def test_how_the_last_run_went_is_listed(stored: Any) -> None:
-    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-file", "lost.key")
+    stored.ok("backup", "schedule", "a-bad", "--at", PAST, "--key-command", "false")
     stored.ok("backup", "schedule", "b-good", "--at", PAST)
     stored.ok("backup", "schedule", "c-later", "--every", "12h")
     stored("backup", "due")
     bad, good, later = (each["last_run"] for each in stored.json("backup", "schedules").value)
-    assert (False, None, True, None) == (bad["ok"], bad["backup_id"], "lost.key" in bad["error"], later)
+    assert (False, None, True, None) == (bad["ok"], bad["backup_id"], "the key command" in bad["error"], later)
     assert (True, stored.json("backup", "list").value[0]["id"], None) == (good["ok"], good["backup_id"], good["error"])
     rows = stored.ok("backup", "schedules").lines[1:]
     cells = [re.split(" {2,}", row) for row in rows[:3]]
