@@ -425,8 +425,12 @@ def _turned(last: Any, clears: Iterable[tuple[Any, ...]]) -> KeyHead:
 
 
 def _lineage_condition(lineage: Lineage) -> str:
-    parts = [f"(e.branch = {int(branch)} AND e.position <= {int(limit)})" for branch, limit in lineage]
-    return "(" + " OR ".join(parts) + ")"
+    whole = [str(int(branch)) for branch, limit in lineage if limit >= FOREVER]
+    parts = [
+        f"(e.branch = {int(branch)} AND e.position <= {int(limit)})" for branch, limit in lineage if limit < FOREVER
+    ]
+    # Branches without bound in one list, since all there ever were may be more than a chain of ORs can be long.
+    return "(" + " OR ".join([f"e.branch IN ({', '.join(whole)})"] * bool(whole) + parts) + ")"
 
 
 def _touches(encoded: bytes) -> Sequence[Touch]:
