@@ -8,18 +8,20 @@ so as far as the manifests tell.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Final, Literal, NamedTuple, NoReturn, get_args
 
 from backstory.domain.errors import BackupError, shown
 from backstory.domain.scopes import Scope
 
-__all__ = ["Backup", "BackupKind", "Standing", "newest_first", "standings"]
+__all__ = ["Backup", "BackupKind", "Circumstances", "Standing", "is_copy", "newest_first", "standings"]
 
 BackupKind = Literal["full", "incremental"]
 _KINDS: Final = get_args(BackupKind)
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _COUNTS: Final = (
     "position",
     "since_position",
@@ -103,6 +105,19 @@ class Backup:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What is known of backups besides their manifests.
+
+    `damage` says, by path, why a file cannot be restored; `needed`, by id, who needs a backup that is not among those
+    to decide on. Of copies rather one of the paths `at_home` stays.
+    """
+
+    damage: Mapping[str, str] = field(default_factory=dict)
+    needed: Mapping[str, str] = field(default_factory=dict)
+    at_home: Collection[str] = frozenset()
+
+
 class Standing(NamedTuple):
     """How a backup stands among others: why it cannot be restored, if so, and which must stay while it does.
 
@@ -113,26 +128,41 @@ class Standing(NamedTuple):
     needs: tuple[int, ...] = ()
 
 
-def newest_first(backups: Iterable[Backup]) -> list[Backup]:
+def newest_first(backups: Iterable[Backup], *, at_home: Collection[str] = ()) -> list[Backup]:
     """Return the backups by the time they were made, newest first, then by position; ties by id, then by path.
 
-    One that is given twice, path and all, comes back once.
+    Of one id, paths `at_home` come first. One that is given twice, path and all, comes back once.
     """
-    by_id = sorted(dict.fromkeys(backups), key=lambda each: (each.id, each.path))
+    by_id = sorted(dict.fromkeys(backups), key=lambda each: (each.id, each.path not in at_home, each.path))
     return sorted(by_id, key=lambda each: (each.created_at, each.position), reverse=True)
 
 
-def standings(backups: Sequence[Backup]) -> list[Standing]:
+def is_copy(one: Backup, other: Backup) -> bool:
+    """Return whether two files hold one backup: their manifests tell the same.
+
+    Of encrypted ones the key that is needed may be another, and with it the size and the hash of the file.
+    """
+    same = replace(other, path=one.path)
+    if one.encrypted and other.encrypted:
+        same = replace(same, checksum=one.checksum, size_bytes=one.size_bytes, key_id=one.key_id)
+    return same == one
+
+
+def standings(backups: Sequence[Backup], *, damage: Mapping[str, str] = _NOTHING) -> list[Standing]:
     """Return how each of the backups stands, in their order, among all of them.
 
-    Of several with one id, the first counts if they tell the same and are only kept at several paths; the others are
-    its copies. If they differ, nobody knows which one a chain means: none counts, and they stay or go together.
+    `damage` says, by path, why a file cannot be restored that tells nothing amiss itself. Of several with one id, the
+    first that is not damaged counts if they tell the same and are only kept at several paths; the others are its
+    copies. If they differ, nobody knows which one a chain means: none counts, and they stay or go together.
     """
     found: dict[int, Standing] = {}
     by_id: dict[str, int] = {}
     for each, bearers in _bearers(backups).items():
-        by_id[each] = bearers[0]
-        found |= _repeated(backups, bearers)
+        best = sorted(bearers, key=lambda index: backups[index].path in damage)
+        by_id[each] = best[0]
+        found |= _repeated(backups, best)
+        if backups[best[0]].path in damage:
+            found.setdefault(best[0], Standing(damage[backups[best[0]].path]))
     for start in range(len(backups)):
         # Up the chain as far as it is new, then down again: a chain may be longer than calls can nest.
         climbed: dict[int, int | None] = {}
@@ -158,7 +188,7 @@ def _bearers(backups: Sequence[Backup]) -> dict[str, list[int]]:
 def _repeated(backups: Sequence[Backup], bearers: Sequence[int]) -> dict[int, Standing]:
     """Return the standing of those that share an id, but for the first where the others are copies of it."""
     first, *others = bearers
-    if all(replace(backups[each], path=backups[first].path) == backups[first] for each in others):
+    if all(is_copy(backups[first], backups[each]) for each in others):
         return dict.fromkeys(others, Standing(f"it is a copy of the backup at {backups[first].path}"))
     fault = f"{len(bearers)} different backups bear its id"
     return {each: Standing(fault, tuple(other for other in bearers if other != each)) for each in bearers}

@@ -277,7 +277,7 @@ class BackupError(BackstoryError):
         """Say what failed; name the backup and its file where they are known."""
         self.backup_id = backup_id
         self.path = path
-        super().__init__(message, hint=hint or "Validate the backups and choose one that is whole.")
+        super().__init__(message, hint=hint or "Mend what is named, or choose another backup.")
 
 
 class IntegrityError(BackstoryError):

@@ -23,7 +23,8 @@ backup of one scope never stands in for one of the whole store, but the reverse 
 can go once the whole store has newer ones.
 
 What stays, stays whole: with an incremental backup stays all it builds on, whatever the bounds say. What cannot be
-restored, since its chain is torn or its id borne by others, is held by no rule and goes by the bounds.
+restored, since its chain is torn, its id borne by others or its file known to be damaged, is held by no rule and goes
+by the bounds. What somebody else is known to build on stays.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Final
 
-from backstory.domain.backup_manifests import Backup, Standing, newest_first, standings
+from backstory.domain.backup_manifests import Backup, Circumstances, Standing, newest_first, standings
 from backstory.domain.durations import seconds
 from backstory.domain.errors import InvalidValueError, shown
 
 __all__ = ["Decision", "RetentionPolicy", "RetentionReport", "decide"]
 
+_NOTHING_KNOWN: Final = Circumstances()
 _UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
 
 
@@ -109,15 +111,17 @@ class RetentionReport:
     freed_bytes: int
 
 
-def decide(policy: RetentionPolicy, backups: Iterable[Backup], *, now: datetime) -> RetentionReport:
+def decide(
+    policy: RetentionPolicy, backups: Iterable[Backup], *, now: datetime, known: Circumstances = _NOTHING_KNOWN
+) -> RetentionReport:
     """Return what a policy makes of these backups at an instant, whatever order they come in; nothing is deleted here.
 
     Raises `InvalidValueError` if `now` has no zone.
     """
     if now.utcoffset() is None:
         raise InvalidValueError("now", rule="has no zone", hint="Give an aware datetime.")
-    ordered = newest_first(backups)
-    choice = _Choice(policy, ordered, now)
+    ordered = newest_first(backups, at_home=known.at_home)
+    choice = _Choice(policy, ordered, now, known)
     decisions = tuple(Decision(each.id, *choice.verdict(index)) for index, each in enumerate(ordered))
     deleted = tuple(each for each, decision in zip(ordered, decisions, strict=True) if not decision.keep)
     return RetentionReport(
@@ -143,11 +147,14 @@ class _Load:
 class _Choice:
     """What stays of some backups, which it knows by their place in the order of age."""
 
-    def __init__(self, policy: RetentionPolicy, ordered: Sequence[Backup], now: datetime) -> None:
+    def __init__(self, policy: RetentionPolicy, ordered: Sequence[Backup], now: datetime, known: Circumstances) -> None:
         self._policy = policy
         self._backups = ordered
-        self._standings = standings(ordered)
+        self._standings = standings(ordered, damage=known.damage)
         self._rules = _held(policy, ordered, self._standings)
+        for index, each in enumerate(ordered):
+            if each.id in known.needed:
+                self._rules.setdefault(index, []).append(known.needed[each.id])
         self._refused: dict[int, str] = {}
         self._kept: set[int] = set()
         self._bytes = 0

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 from uuid import UUID
 
-from backstory.backups.announcing import failed, said
+from backstory.backups.announcing import failed, verified
 from backstory.backups.aside import Progress, aside, aside_telling
 from backstory.backups.contents import check_chain
 from backstory.backups.finding import find
@@ -66,7 +66,7 @@ def validate(
     """Look at a backup; what is wrong is in the report."""
     encryption = for_one_operation(encryption)
     try:
-        found, placed = yield from find(core, wanted)
+        found, placed = yield from find(core, wanted, encryption)
     except (BackupError, IntegrityError) as error:
         return BackupValidation(str(getattr(error, "backup_id", None) or wanted), errors=(error.message,))
     total = placed.entry.backup.position
@@ -74,10 +74,8 @@ def validate(
         lambda told: validated(found, placed, encryption, trial_restore=trial_restore, told=told), progress, total
     )
     if not core.engine.read_only:
-        errors = list(report.errors)
-        yield from said(
-            core, report.backup_id, "Verified", is_valid=report.is_valid, errors=errors, trial_restore=trial_restore
-        )
+        looked_at = found.chain_of(placed) if len(report.checked) > 1 else [placed]
+        yield from verified(core, report, looked_at, trial_restore=trial_restore)
     return report
 
 
@@ -101,7 +99,7 @@ def restore(
         check_writable(core, "restore a backup")
     if into is not None:
         check_into(into)
-    found, placed = yield from find(core, wanted)
+    found, placed = yield from find(core, wanted, encryption)
     backup_id = placed.entry.backup.id
     point = yield from _known_event(core, placed, point)
     told = {"backup_id": backup_id, "as_of": str(as_of), **selection._asdict(), "into": into}

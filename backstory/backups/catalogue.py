@@ -42,9 +42,14 @@ class Catalogue:
 
     def read(self) -> Listing:
         """Return what lies there now; raises `BackupError` only where the place itself cannot be read."""
+        return self.look()[0]
+
+    def look(self) -> tuple[Listing, dict[str, Stamp]]:
+        """Return what `read` does, and the stamp of each file by name."""
         known = read_index(self._target)
         seen = _Seen(self._target, known)
-        for name, stamp in sorted(self._target.names().items()):
+        stamps = self._target.names()
+        for name, stamp in sorted(stamps.items()):
             seen.look(name, stamp)
         if seen.unreadable:
             # What was deleted while we looked is not unreadable, but gone.
@@ -53,7 +58,7 @@ class Catalogue:
         if seen.remembered != known:
             write_index(self._target, seen.remembered)
         by_backup = {entry.backup: entry for entry in seen.entries}
-        return Listing([by_backup[backup] for backup in newest_first(by_backup)], seen.unreadable)
+        return Listing([by_backup[backup] for backup in newest_first(by_backup)], seen.unreadable), stamps
 
 
 class _Seen:

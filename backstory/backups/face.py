@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from os import PathLike
 
-from backstory.backups import bringing_back, finding, giving_up, ordering
+from backstory.backups import bringing_back, finding, giving_up, ordering, rotating
 from backstory.backups.aside import Progress
 from backstory.backups.reports import BackupUsage, BackupValidation, RestoreReport
 from backstory.backups.schedules import BackupSchedules
@@ -70,7 +70,8 @@ class Backups(BackupSchedules):
     def list(self) -> list[Backup]:
         """Return the backups that are there, newest first: in the store's own place, and where the log knows of some.
 
-        Raises `BackupError` for a place that cannot be read.
+        Raises `BackupError` where its own place cannot be looked at; others are passed over then, and `usage` names
+        them.
         """
         return self._runner.run(finding.listed(self._core))
 
@@ -82,7 +83,7 @@ class Backups(BackupSchedules):
         return self._runner.run(finding.informed(self._core, id_or_path))
 
     def usage(self) -> BackupUsage:
-        """Return how many backups there are and what they take, and which are missing or cannot be read."""
+        """Return how many backups there are and what they take; which are missing, damaged, or cannot be read."""
         return self._runner.run(finding.usage(self._core))
 
     def validate(
@@ -148,18 +149,20 @@ class Backups(BackupSchedules):
     def prune(self, policy: RetentionPolicy, *, dry_run: bool = False) -> RetentionReport:
         """Delete the backups of this store that a policy does not keep; return each decision with its reason.
 
-        No backup is deleted that another one needs, and the newest that can be restored always stays. With `dry_run`
-        nothing is deleted. Raises `BackupError` where a file cannot be deleted.
+        No backup is deleted that another one needs, and the newest that can be restored always stays. Those of another
+        store that went on from a backup of this one are left alone. With `dry_run` nothing is deleted. Raises
+        `BackupError` where a file cannot be deleted.
         """
         return self._runner.run(giving_up.prune(self._core, policy, dry_run=dry_run))
 
     def rewrap(self, id_or_path: str | PathLike[str], old: Encryption, new: Encryption) -> Backup:
         """Have an encrypted backup need another key or passphrase; what it holds is not encrypted again.
 
-        Raises `NotFoundError`, `EncryptionError` for a wrong key, `IntegrityError` and `BackupError`; the file is what
-        it was then.
+        Named by its id, every copy that is known gets the new key; by its path, that file alone. The log says so.
+        Raises `NotFoundError`, `EncryptionError` for a wrong key, `IntegrityError`, `ReadOnlyError`, and `BackupError`
+        where it could not be done to every copy; no file has changed then, but for those before one that is damaged.
         """
-        return self._runner.run(giving_up.rewrapped(self._core, id_or_path, old, new))
+        return self._runner.run(rotating.rewrapped(self._core, id_or_path, old, new))
 
 
 __all__ = ["Backups"]

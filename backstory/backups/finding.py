@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
 
 from backstory.backups.aside import aside
+from backstory.backups.fitting import fitted
+from backstory.backups.knowing import damage_told, known_backups
+from backstory.backups.paths import canonical, folder_of, is_path, names, target_holding
 from backstory.backups.reports import BackupUsage
-from backstory.backups.shelf import Placed, Shelf, is_path, names, shelf_of, target_holding
+from backstory.backups.shelf import Placed, Shelf, Unreachable, shelf_of
 from backstory.backups.target import Target
 from backstory.backups.targets import target_of
 from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.errors import BackupError, ConfigError, NotFoundError
-from backstory.domain.ports import LogQuery, Program
-from backstory.infrastructure import codec
-from backstory.infrastructure.aggregates.snapshot import BACKUP_CREATED, BACKUP_PRUNED
+from backstory.domain.ports import Program
+from backstory.infrastructure.aggregates.snapshot import Snapshot
+from backstory.infrastructure.archives.encryption import Encryption
 
-__all__ = ["default_target", "find", "informed", "listed", "shelf", "usage"]
+__all__ = ["Survey", "default_target", "find", "informed", "listed", "shelf", "survey", "usage"]
 
-_PAGE: Final = 1000
+
+class Survey(NamedTuple):
+    """The backups that there are, and what the log tells of any, by id."""
+
+    shelf: Shelf
+    known: Mapping[str, Snapshot]
+
+    def kept(self) -> dict[str, str]:
+        """Return where the log says that backups lie that were made and not given up, by id."""
+        told = {each.backup_id: each.backup for each in self.known.values() if not each.is_pruned}
+        return {backup_id: backup["path"] for backup_id, backup in told.items() if backup}
+
+    def hidden(self, backup_id: str) -> Unreachable | None:
+        """Return the place that cannot be looked at where a backup lies, if it does."""
+        folder = folder_of(self.kept().get(backup_id, ""))
+        return next((each for each in self.shelf.unreachable if each.place == folder), None)
+
+
+def _folders(known: Iterable[Snapshot]) -> dict[str, None]:
+    return dict.fromkeys(folder_of(each.backup["path"]) for each in known if each.backup)
 
 
 def default_target(core: Core) -> Target:
@@ -34,64 +58,55 @@ def default_target(core: Core) -> Target:
 
 
 def shelf(core: Core, *others: Target) -> Program[Shelf]:
-    """Return the backups in the default target, in others, and wherever the log says that some were put."""
-    targets = [*others]
-    if core.settings.backups:
-        targets.insert(0, default_target(core))
-    kept, given_up = yield from _told(core)
-    targets += [target_holding(said["path"]) for said in kept.values()]
+    """Return the backups in the default target, in others, and wherever the log says that some were put.
+
+    Raises `BackupError` where the default target or one of the others cannot be looked at.
+    """
+    surveyed = yield from survey(core, *others)
+    return surveyed.shelf
+
+
+def survey(core: Core, *others: Target, named: Target | None = None) -> Program[Survey]:
+    """Return what `shelf` does, and what the log tells; with a `named` target the default one need not be there."""
+    known = yield from known_backups(core)
+    kept = _folders(each for each in known.values() if not each.is_pruned)
     # Whoever is killed amid a prune leaves files that the log has given up: the next one deletes them.
-    left = [target_holding(said["path"]) for said in given_up.values()]
-    return (yield from aside(lambda: shelf_of(targets, perhaps=left)))
-
-
-def _known(core: Core) -> Program[dict[str, Mapping[str, Any]]]:
-    """Return what the log says of the backups that were made and not given up, by id."""
-    return (yield from _told(core))[0]
-
-
-def _told(core: Core) -> Program[tuple[dict[str, Mapping[str, Any]], dict[str, Mapping[str, Any]]]]:
-    """Return what the log says of backups, by id: of those that are kept, and of those that were given up."""
-    found: dict[str, Mapping[str, Any]] = {}
-    gone: dict[str, Mapping[str, Any]] = {}
-    after = 0
-    while True:
-        query = LogQuery(core.lineage, after, types=(BACKUP_CREATED, BACKUP_PRUNED), limit=_PAGE)
-        rows = yield from core.engine.page(query)
-        for row in rows:
-            backup_id = row.stream.rsplit(":", 1)[-1]
-            if row.type == BACKUP_CREATED:
-                found[backup_id] = codec.decode_value(row.data)["backup"]
-            elif backup_id in found:
-                gone[backup_id] = found.pop(backup_id)
-        if len(rows) < _PAGE:
-            return found, gone
-        after = rows[-1].position
-
-
-def find(core: Core, wanted: object) -> Program[tuple[Shelf, Placed]]:
-    """Return a backup and the shelf that it is on; raises `NotFoundError`, and `BackupError` for a lost file."""
-    if is_path(wanted):
-        holding = target_holding(wanted)  # type: ignore[arg-type]
-        found = yield from shelf(core, holding)
+    left = _folders(each for each in known.values() if each.is_pruned)
+    home = [core.settings.backups] if core.settings.backups else []
+    if named is None:
+        sure, perhaps = [*map(target_of, home), *others], [*kept, *left]
     else:
-        found = yield from shelf(core)
+        sure, perhaps = [named, *others], [*map(os.fspath, home), *kept, *left]
+    found = yield from aside(lambda: shelf_of(sure, perhaps=perhaps))
+    seen = tuple(each for each in found.unreachable if each.place in kept)
+    return Survey(replace(found, unreachable=seen).marked(damage_told(known.values())), known)
+
+
+def find(core: Core, wanted: object, encryption: Encryption | None = None) -> Program[tuple[Shelf, Placed]]:
+    """Return a backup and the shelf that it is on; raises `NotFoundError`, and `BackupError` for a lost file.
+
+    Of copies that need different keys it is one that `encryption` opens, if any.
+    """
+    named = target_holding(wanted) if is_path(wanted) else None  # type: ignore[arg-type]
+    surveyed = yield from survey(core, named=named)
     try:
-        return found, found.get(wanted)
+        found = yield from aside(lambda: fitted(surveyed.shelf, encryption))
+        return found, (yield from aside(lambda: found.get(wanted)))
     except NotFoundError:
-        known = yield from _known(core)
-        lost = [
-            (backup_id, said["path"]) for backup_id, said in known.items() if names(wanted, backup_id, said["path"])
-        ]
-        if lost:
-            backup_id, path = lost[0]
-            raise BackupError(
-                f"the file of backup {backup_id} is gone: {path}",
-                backup_id=backup_id,
-                path=path,
-                hint="Bring it back from another copy, or restore another backup.",
-            ) from None
+        for backup_id, path in surveyed.kept().items():
+            if names(wanted, backup_id, path):
+                raise _lost(backup_id, path, surveyed.hidden(backup_id)) from None
         raise
+
+
+def _lost(backup_id: str, path: str, hidden: Unreachable | None) -> BackupError:
+    if hidden is None:
+        what = f"the file of backup {backup_id} is gone: {path}"
+        hint = "Bring it back from another copy, or restore another backup."
+    else:
+        what = f"backup {backup_id} lies in {hidden.place}, which cannot be looked at: {hidden.reason}"
+        hint = "Bring that place back, or restore another backup."
+    return BackupError(what, backup_id=backup_id, path=path, hint=hint)
 
 
 def listed(core: Core) -> Program[list[Backup]]:
@@ -108,12 +123,16 @@ def informed(core: Core, wanted: object) -> Program[Backup]:
 
 def usage(core: Core) -> Program[BackupUsage]:
     """Return what backups take."""
-    found = yield from shelf(core)
-    known = yield from _known(core)
+    surveyed = yield from survey(core)
+    found = surveyed.shelf
     backups = [each.entry.backup for each in found.placed]
-    there = {backup.id for backup in backups}
     unreadable = tuple(each.path for each in found.unreadable)
-    missing = [each for each, said in known.items() if each not in there and said["path"] not in unreadable]
+    accounted = {backup.id for backup in backups}, set(map(canonical, unreadable))
+    missing = [
+        backup_id
+        for backup_id, path in surveyed.kept().items()
+        if backup_id not in accounted[0] and canonical(path) not in accounted[1] and not surveyed.hidden(backup_id)
+    ]
     full = sum(backup.kind == "full" for backup in backups)
     return BackupUsage(
         count=len(backups),
@@ -125,4 +144,6 @@ def usage(core: Core) -> Program[BackupUsage]:
         newest=backups[0] if backups else None,
         missing=tuple(missing),
         unreadable=unreadable,
+        damaged=tuple(found.damage()),
+        unreachable=found.unreachable,
     )

@@ -31,6 +31,15 @@ class FolderTarget:
         """The absolute path of the folder."""
         return str(self._folder)
 
+    @property
+    def identity(self) -> str:
+        """The folder itself, whatever links and mounts lead there; of one that is not there the path without links."""
+        try:
+            status = self._folder.stat()
+        except OSError:
+            return os.path.realpath(self._folder)
+        return f"{status.st_dev}:{status.st_ino}"
+
     def names(self) -> dict[str, Stamp]:
         """Return what is named `*.bsa` there: whatever it is, since what cannot be read must be seen."""
         return {name: _stamp(status) for name, status in self._listed() if is_archive(name)}

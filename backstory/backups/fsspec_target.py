@@ -81,6 +81,11 @@ class FsspecTarget:
         """The URL."""
         return self._place
 
+    @property
+    def identity(self) -> str:
+        """The file system, as fsspec tells one from another, and the folder there: URLs may be spelled in many ways."""
+        return f"{type(self._system).__name__}:{hash(self._system)}:{self._root}"
+
     def names(self) -> dict[str, Stamp]:
         """Return what is named `*.bsa` there."""
         return {name: _stamp(info) for name, info in self._listed() if is_archive(name)}

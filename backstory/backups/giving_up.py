@@ -1,29 +1,32 @@
-"""Giving up: backups that a policy does not keep are deleted; others get another key."""
+"""Giving up: backups that a policy does not keep are deleted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Final
 
-from backstory.backups.announcing import snapshot_of
+from backstory.backups.announcing import unsaid
 from backstory.backups.aside import aside
-from backstory.backups.entries import entry_at
-from backstory.backups.finding import find, shelf
-from backstory.backups.ordering import check_encryption, check_writable
-from backstory.backups.shelf import Placed
+from backstory.backups.finding import default_target, survey
+from backstory.backups.knowing import known_backups
+from backstory.backups.ordering import check_writable
+from backstory.backups.owning import Owned, needed_elsewhere, owned
+from backstory.backups.shelf import FileName, Placed
 from backstory.committing import append
 from backstory.context import author_of
 from backstory.core import Core
-from backstory.domain.backup_manifests import Backup
+from backstory.domain.backup_manifests import Circumstances, newest_first
 from backstory.domain.commits import Commit, Draft
 from backstory.domain.errors import BackupError, InvalidValueError, shown
 from backstory.domain.events import from_micros
 from backstory.domain.ports import Program
-from backstory.domain.retention import RetentionPolicy, RetentionReport, decide
+from backstory.domain.retention import Decision, RetentionPolicy, RetentionReport, decide
 from backstory.firing import fired
-from backstory.infrastructure.archives.encryption import Encryption
-from backstory.infrastructure.archives.rewrapping import rewrap
 
-__all__ = ["prune", "rewrapped", "with_new_key"]
+__all__ = ["prune"]
+
+_OTHER: Final = "kept: left alone, of another history of this log"
 
 
 def prune(core: Core, policy: RetentionPolicy, *, dry_run: bool) -> Program[RetentionReport]:
@@ -33,51 +36,76 @@ def prune(core: Core, policy: RetentionPolicy, *, dry_run: bool) -> Program[Rete
     policy.check_bounded()
     if not dry_run:
         check_writable(core, "prune backups")
-    found = yield from shelf(core)
-    own = [each for each in found.placed if each.entry.log_id == core.engine.log_id]
+    surveyed = yield from survey(core)
+    found = yield from owned(core, surveyed.shelf.placed)
+    at_home = _at_home(core, found.own)
+    needed = needed_elsewhere(surveyed, found.other)
+    known = Circumstances(damage=surveyed.shelf.damage(), needed=needed, at_home=at_home)
     head = yield from core.engine.head()
     now = from_micros(max(core.clock.now_us(), head.recorded_us))
-    report = decide(policy, [each.entry.backup for each in own], now=now)
+    report = decide(policy, [each.entry.backup for each in found.own], now=now, known=known)
+    report = _with_others(report, found, at_home)
     if dry_run or not report.deleted:
         return report
-    yield from fired(core, "before_backup_prune", {"backup_ids": [backup.id for backup in report.deleted]})
-    reasons = {each.backup_id: each.reason for each in report.decisions if not each.keep}
+    ids = [backup.id for backup in report.deleted]
+    yield from fired(core, "before_backup_prune", {"backup_ids": ids})
+    yield from _told(core, report)
+    paths = {backup.path for backup in report.deleted}
+    going = [each for each in found.own if each.entry.backup.path in paths]
+    yield from aside(lambda: _delete(sorted(going, key=lambda each: -each.entry.backup.position)))
+    yield from fired(core, "after_backup_prune", {"backup_ids": ids})
+    return report
+
+
+def _at_home(core: Core, own: Sequence[Placed]) -> Collection[str]:
+    """Return the paths of those in the first place that was looked at: the store's own, if it has one."""
+    if not core.settings.backups:
+        return ()
+    home = default_target(core).identity
+    return frozenset(each.entry.backup.path for each in own if each.target.identity == home)
+
+
+def _with_others(report: RetentionReport, found: Owned, at_home: Collection[str]) -> RetentionReport:
+    """Return the report with those that are none of ours, each at its place by age."""
+    own = newest_first([each.entry.backup for each in found.own], at_home=at_home)
+    decided = dict(zip(own, report.decisions, strict=True))
+    others = {each.entry.backup for each in found.other}
+    kept = {*report.kept, *others}
+    ordered = newest_first([*own, *others], at_home=at_home)
+    return replace(
+        report,
+        decisions=tuple(Decision(each.id, True, _OTHER) if each in others else decided[each] for each in ordered),
+        kept=tuple(each for each in ordered if each in kept),
+    )
+
+
+def _told(core: Core, report: RetentionReport) -> Program[None]:
+    """Put into the log which backups are given up of which no file stays, each once."""
+    kept = {backup.id for backup in report.kept}
+    known = yield from known_backups(core)
     author = author_of({}, core.actor)
     drafts: list[Draft] = []
-    for backup_id, reason in reasons.items():
-        snapshot = yield from snapshot_of(core, backup_id)
+    for backup_id, reason in {each.backup_id: each.reason for each in report.decisions if not each.keep}.items():
+        before = known.get(backup_id)
+        if backup_id in kept or (before is not None and before.is_pruned):
+            continue
+        snapshot = unsaid(backup_id)
         snapshot.say("Pruned", reason=reason)
         drafts += snapshot.drafts(author)
-    yield from append(Commit(core.branch.id, drafts))
-    paths = {backup.path for backup in report.deleted}
-    going = [each for each in own if each.entry.backup.path in paths]
-    yield from aside(lambda: _delete(sorted(going, key=lambda each: -each.entry.backup.position)))
-    yield from fired(core, "after_backup_prune", {"backup_ids": [backup.id for backup in report.deleted]})
-    return report
+    if drafts:
+        yield from append(Commit(core.branch.id, drafts))
 
 
 def _delete(going: Sequence[Placed]) -> None:
     for placed in going:
-        placed.target.delete(placed.entry.name)
+        for name in placed.names:
+            _delete_one(name)
 
 
-def rewrapped(core: Core, wanted: object, old: Encryption, new: Encryption) -> Program[Backup]:
-    """Have a backup need another key."""
-    check_encryption(old, needed=True)
-    check_encryption(new, needed=True)
-    _, placed = yield from find(core, wanted)
-    return (yield from aside(lambda: with_new_key(placed, old, new)))
-
-
-def with_new_key(placed: Placed, old: Encryption, new: Encryption) -> Backup:
-    """Have a backup that was found need another key, and return it as it is then. It blocks."""
-    backup = placed.entry.backup
-    if "://" in backup.path:
-        raise BackupError(
-            f"{backup.path} cannot be replaced in one step",
-            backup_id=backup.id,
-            path=backup.path,
-            hint="Copy it to a folder, change its key there, and put it back.",
-        )
-    rewrap(backup.path, old, new)
-    return entry_at(backup.path, path=backup.path, name=placed.entry.name).backup
+def _delete_one(name: FileName) -> None:
+    """Delete a file; one that is gone already, by another name or by somebody else, is as good as deleted."""
+    try:
+        name.target.delete(name.name)
+    except BackupError:
+        if name.name in name.target.names():
+            raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from backstory.backups.announcing import failed, said, snapshot_of
+from backstory.backups.announcing import failed, said
 from backstory.backups.aside import Progress, aside, tell, watching
 from backstory.backups.entries import Entry, info_of
 from backstory.backups.figures import Seen, state_hash
@@ -59,9 +59,7 @@ def _announced(core: Core, wish: Wish, entry: Entry, chain: Sequence[Placed], *,
     """Say that a backup was made, or take it away again: unless nobody knows what the log holds now."""
     try:
         yield from _check_kept(core, chain, since)
-        snapshot = yield from snapshot_of(core, entry.backup.id)
-        snapshot.say("Made", backup=_facts(entry.backup))
-        yield from said(core, entry.backup.id, snapshot=snapshot)
+        yield from said(core, entry.backup.id, "Made", backup=_facts(entry.backup))
     except BackstoryError as error:
         if not (isinstance(error, StoreUnavailableError) and error.outcome == "unknown"):
             yield from aside(lambda: wish.target.delete(entry.name))

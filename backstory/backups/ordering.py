@@ -9,6 +9,7 @@ from os import PathLike
 from backstory.backups.aside import Progress, aside
 from backstory.backups.finding import default_target, shelf
 from backstory.backups.making import create
+from backstory.backups.paths import is_path, target_holding
 from backstory.backups.shelf import Shelf
 from backstory.backups.targets import target_of
 from backstory.backups.wishes import Wish, count_of, kind_of, scopes_of
@@ -50,7 +51,9 @@ def make(
         encryption=encryption,
         importance=importance,
     )
-    found = Shelf() if wish.kind == "full" else (yield from shelf(core, wish.target))
+    named = parent.path if isinstance(parent, Backup) else parent
+    lies_in = [target_holding(named)] if named is not None and is_path(named) else []
+    found = Shelf() if wish.kind == "full" else (yield from shelf(core, wish.target, *lies_in))
     return (yield from made(core, wish, found, progress))
 
 

@@ -23,14 +23,13 @@ def parent_for(core: Core, wish: Wish, shelf: Shelf) -> Program[Placed | None]:
         return None
     if wish.parent_id is not None:
         parent = shelf.get(wish.parent_id)
-        shelf.chain_of(parent)
-        problem = yield from _problem(core, wish, parent)
+        problem = _damage(shelf.chain_of(parent)) or (yield from _problem(core, wish, parent))
         if problem is not None:
             raise BackupError(
                 f"backup {parent.entry.backup.id} cannot be the parent: it {problem}", backup_id=parent.entry.backup.id
             )
         return parent
-    beside = [each for each in shelf.restorable() if each.target.place == wish.target.place]
+    beside = [each for each in shelf.restorable() if each.target.identity == wish.target.identity]
     found = yield from farthest_fitting(core, wish, beside)
     if found is None:
         raise BackupError(
@@ -46,6 +45,12 @@ def farthest_fitting(core: Core, wish: Wish, candidates: Iterable[Placed]) -> Pr
         if (yield from _problem(core, wish, each)) is None:
             return each
     return None
+
+
+def _damage(chain: Iterable[Placed]) -> str | None:
+    """Return which backup of a chain is known to be damaged, or None; those that can be restored have none."""
+    told = (f"is damaged: {each.entry.backup.path}: {each.damage}" for each in chain if each.is_damaged)
+    return next(told, None)
 
 
 def _problem(core: Core, wish: Wish, parent: Placed) -> Program[str | None]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from backstory.backups.shelf import Unreachable
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.events import Difference
 
@@ -17,7 +18,8 @@ class BackupValidation:
     """What was found of a backup and of all that it builds on. `errors` and `warnings` are sentences.
 
     `backup` is None where not even its manifest could be read. `checked` are the ids looked at, the full one first;
-    `events` and `entries` count what the trial restore brought back, None where there was none.
+    `events` and `entries` count what the trial restore brought back, None where there was none. `damaged` are the ids
+    of those whose files are not what was written, whatever else is wrong: a key may be missing, or a parent.
     """
 
     backup_id: str
@@ -27,6 +29,7 @@ class BackupValidation:
     checked: tuple[str, ...] = ()
     events: int | None = None
     entries: int | None = None
+    damaged: tuple[str, ...] = ()
 
     @property
     def is_valid(self) -> bool:
@@ -72,7 +75,9 @@ class RestoreReport:
 class BackupUsage:
     """What backups take. `missing` are the ids of those that the log knows of and whose files are gone.
 
-    `unreadable` are the paths of files that should be backups and cannot be read.
+    `unreadable` are the paths of files that should be backups and cannot be read; `damaged` those of backups that were
+    found not to be what was written when they were last validated. `unreachable` are the places that the log knows of
+    and that cannot be looked at, each with its `reason`: what lies there is neither counted nor missing.
     """
 
     count: int
@@ -84,3 +89,5 @@ class BackupUsage:
     newest: Backup | None
     missing: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
+    unreachable: tuple[Unreachable, ...] = ()

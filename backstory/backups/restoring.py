@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from backstory.backups.announcing import snapshot_of
+from backstory.backups.announcing import unsaid
 from backstory.backups.reports import RestoreReport
 from backstory.backups.states import At, Held, held_by
 from backstory.context import author_of
@@ -126,7 +126,7 @@ def restored(core: Core, change: Change, backup_id: str, position: int) -> Progr
 
     A scope that others wrote to for the first time meanwhile is left alone.
     """
-    snapshot = yield from snapshot_of(core, backup_id)
+    snapshot = unsaid(backup_id)
     author = author_of({}, core.actor)
     done: list[RestoreReport] = []
 

@@ -71,7 +71,7 @@ def _parent(core: Core, wish: Wish, found: Shelf, full_every: int | None) -> Pro
     A chain of a schedule lies in its target as a whole, so that losing another place does not tear it.
     """
     chains = [found.chain_of(each) for each in found.restorable()]
-    whole = [chain[-1] for chain in chains if all(each.target.place == wish.target.place for each in chain)]
+    whole = [chain[-1] for chain in chains if all(each.target.identity == wish.target.identity for each in chain)]
     parent = yield from farthest_fitting(core, wish, whole)
     if parent is None or (full_every is not None and len(found.chain_of(parent)) >= full_every):
         return None

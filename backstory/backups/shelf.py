@@ -3,65 +3,140 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from os import PathLike
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from string import hexdigits
 from typing import Final, NamedTuple
 
 from backstory.backups.catalogue import Catalogue, Unreadable
 from backstory.backups.entries import Entry, entry_at
-from backstory.backups.target import Target
+from backstory.backups.paths import (
+    SHORTEST_PREFIX,
+    canonical,
+    is_path,
+    names,
+    same_file,
+    target_holding,
+    text_of,
+)
+from backstory.backups.target import Target, is_archive
 from backstory.backups.targets import target_of
-from backstory.domain.backup_manifests import newest_first, standings
-from backstory.domain.errors import BackstoryError, BackupError, IntegrityError, InvalidValueError, NotFoundError, shown
+from backstory.domain.backup_manifests import is_copy, standings
+from backstory.domain.errors import BackstoryError, BackupError, IntegrityError, NotFoundError
 
-__all__ = ["Placed", "Shelf", "is_path", "names", "shelf_of", "target_holding"]
+__all__ = ["FileName", "Placed", "Shelf", "Unreachable", "is_path", "names", "shelf_of", "target_holding"]
 
-_SHORTEST_PREFIX: Final = 8
 _ID_DIGITS: Final = 32
 _DAMAGED: Final = "Bring the file back from another copy, or restore another backup."
+_LISTED: Final = "See which backups are listed, or give the path of a file."
+_LONGER: Final = f"Give {SHORTEST_PREFIX} digits of its id at least, or the path of its file."
+
+
+class FileName(NamedTuple):
+    """A name of a file, and the target where it has that."""
+
+    target: Target
+    name: str
 
 
 class Placed(NamedTuple):
-    """A backup, and the target that holds its file."""
+    """A backup, and the target that holds its file.
+
+    `also` are other names of the very same file, by links and mounts. `damage` says that the file was found damaged
+    when it was last validated; None where nothing is known against it.
+    """
 
     entry: Entry
     target: Target
+    also: tuple[FileName, ...] = ()
+    damage: str | None = None
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the file is known to be damaged."""
+        return self.damage is not None
+
+    @property
+    def names(self) -> tuple[FileName, ...]:
+        """All the names of the file."""
+        return (FileName(self.target, self.entry.name), *self.also)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All the paths, or URLs, of the file."""
+        return tuple(target.path_of(name) for target, name in self.names)
+
+
+class Unreachable(NamedTuple):
+    """A place that backups were put into and that cannot be looked at now, and why."""
+
+    place: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """Backups, newest first, and the files that should be some and cannot be read."""
+    """Backups, newest first, the best of copies first; files that should be some and cannot be read; places, too."""
 
     placed: tuple[Placed, ...] = ()
     unreadable: tuple[Unreadable, ...] = field(default=())
+    unreachable: tuple[Unreachable, ...] = ()
+
+    def marked(self, damage: Mapping[tuple[str, str], str]) -> Shelf:
+        """Return the shelf with what is known of damage, by canonical path and checksum."""
+        if not damage:
+            return self
+        marked = []
+        for each in self.placed:
+            found = [damage.get((canonical(path), each.entry.backup.checksum)) for path in each.paths]
+            marked.append(each._replace(damage=next(filter(None, found), None)))
+        return replace(self, placed=_ordered(marked))
+
+    def damage(self) -> dict[str, str]:
+        """Return what is known of damage, by path."""
+        return {each.entry.backup.path: each.damage for each in self.placed if each.damage is not None}
 
     def get(self, wanted: object) -> Placed:
-        """Return a backup by its id, the beginning of one, or its path.
+        """Return a backup by its id, the beginning of one, or its path, whatever the file is called.
 
         Raises `NotFoundError`, and `BackupError` or `IntegrityError` for a file that cannot be read.
         """
-        text = _text(wanted)
+        text = text_of(wanted)
         found = [each for each in self.placed if text in {each.entry.backup.id, each.entry.backup.path}]
         if not found and is_path(text):
-            found = [each for each in self.placed if _same_file(each.entry.backup.path, text)]
-        if not found and len(text) >= _SHORTEST_PREFIX:
+            found = [each for each in self.placed if any(same_file(path, text) for path in each.paths)] or _at(text)
+        if not found and len(text) >= SHORTEST_PREFIX:
             found = [each for each in self.placed if each.entry.backup.id.startswith(text)]
         if not found:
             self._refuse_unreadable(text)
-            raise NotFoundError("backup", wanted, hint="`backups.list()` lists those there are; a path names one, too.")
-        if len({each.entry.backup.checksum for each in found}) > 1:
+            raise NotFoundError("backup", wanted, hint=_LONGER if _is_short_id(text) else _LISTED)
+        self._check_one(text, found)
+        return found[0]
+
+    def copies_of(self, placed: Placed) -> list[Placed]:
+        """Return the files that hold the same backup, itself among them."""
+        return [each for each in self.placed if is_copy(placed.entry.backup, each.entry.backup)]
+
+    def _check_one(self, text: str, found: list[Placed]) -> None:
+        """Raise `BackupError` where what is found is not one backup."""
+        first = found[0].entry.backup
+        if any(each.entry.backup.id != first.id for each in found):
             raise BackupError(
                 f"several backups are called {text}", backup_id=text, hint="Give the whole id, or the path."
             )
-        return found[0]
+        if not all(is_copy(first, each.entry.backup) for each in found):
+            paths = ", ".join(each.entry.backup.path for each in found)
+            raise BackupError(
+                f"different backups bear the id {first.id}: {paths}",
+                backup_id=first.id,
+                hint="Name the one that you mean by its path.",
+            )
 
     def _refuse_unreadable(self, text: str) -> None:
         for each in self.unreadable:
             if (
                 text in {each.path, each.name}
-                or _same_file(each.path, text)
+                or same_file(each.path, text)
                 or (text in each.name and len(text) >= _ID_DIGITS)
             ):
                 reason = f"it{each.reason[len(each.path) :]}" if each.reason.startswith(each.path) else each.reason
@@ -74,14 +149,14 @@ class Shelf:
         """Return what a backup builds on, the full one first, itself last; raises `BackupError` for a missing link."""
         chain = [placed]
         while (parent_id := chain[-1].entry.backup.parent_id) is not None:
-            child = chain[-1].entry
-            parent = self._parent(child, parent_id)
+            parent = self._parent(chain[-1], parent_id)
             if parent in chain:
                 raise _broken(placed, f"backup {parent_id} builds on itself")
             chain.append(parent)
         return chain[::-1]
 
-    def _parent(self, child: Entry, parent_id: str) -> Placed:
+    def _parent(self, placed: Placed, parent_id: str) -> Placed:
+        child = placed.entry
         bearers = [each for each in self.placed if each.entry.backup.id == parent_id]
         fitting = [each for each in bearers if _carries_on(child, each.entry)]
         if not bearers:
@@ -90,7 +165,8 @@ class Shelf:
             )
         if not fitting:
             raise _broken_entry(child, f"its parent {parent_id} is not the one that it was made on")
-        return fitting[0]
+        # A chain belongs in one place.
+        return min(fitting, key=lambda each: (each.is_damaged, each.target.place != placed.target.place))
 
     def children_of(self, placed: Placed) -> list[Placed]:
         """Return the backups that were made on top of another one."""
@@ -104,7 +180,7 @@ class Shelf:
     def restorable(self) -> list[Placed]:
         """Return those that can be restored as far as manifests tell, newest first."""
         found = []
-        told = standings([each.entry.backup for each in self.placed])
+        told = standings([each.entry.backup for each in self.placed], damage=self.damage())
         for each, standing in zip(self.placed, told, strict=True):
             if standing.fault is None:
                 try:
@@ -115,35 +191,67 @@ class Shelf:
         return found
 
 
-def shelf_of(targets: Iterable[Target], *, perhaps: Iterable[Target] = ()) -> Shelf:
-    """Return what lies in some targets, each looked at once; raises `BackupError` for one that cannot be read.
+@dataclass
+class _Looking:
+    """What was found so far, in the order of the places that were looked at."""
 
-    Those that it may `perhaps` lie in are passed over where they cannot be read.
+    found: dict[object, Placed] = field(default_factory=dict)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+    def look(self, target: Target) -> None:
+        """Take in what lies in a target, once; raises `BackupError` for one that cannot be looked at."""
+        if target.identity in self.seen:
+            return
+        listing, stamps = Catalogue(target).look()
+        self.seen.add(target.identity)
+        self.unreadable += listing.unreadable
+        for entry in listing.entries:
+            stamp = stamps[entry.name]
+            # Links and mounts lead to one file by several names. Where no times are kept its own name must do.
+            told = stamp if stamp.changed else entry.name
+            first = self.found.setdefault((entry.backup.id, entry.backup.checksum, told), Placed(entry, target))
+            if (first.target, first.entry.name) != (target, entry.name):
+                same = first._replace(also=(*first.also, FileName(target, entry.name)))
+                self.found[entry.backup.id, entry.backup.checksum, told] = same
+
+
+def shelf_of(targets: Iterable[Target], *, perhaps: Iterable[str] = ()) -> Shelf:
+    """Return what lies in some targets, each looked at once; raises `BackupError` for one that cannot be looked at.
+
+    Places where others lie `perhaps` are passed over then, and named.
     """
-    placed: list[Placed] = []
-    unreadable: list[Unreadable] = []
-    sure = {each.place: each for each in targets}
-    for place, target in ({each.place: each for each in perhaps} | sure).items():
+    looking = _Looking()
+    for target in targets:
+        looking.look(target)
+    unreachable = []
+    for place in dict.fromkeys(perhaps):
         try:
-            listing = Catalogue(target).read()
-        except BackupError:
-            if place in sure:
-                raise
-            continue
-        placed += [Placed(entry, target) for entry in listing.entries]
-        unreadable += listing.unreadable
-    order = {id(backup): at for at, backup in enumerate(newest_first([each.entry.backup for each in placed]))}
-    by_path = {each.entry.backup.path: each for each in placed}
-    ordered = sorted(by_path.values(), key=lambda each: order.get(id(each.entry.backup), len(order)))
-    return Shelf(tuple(ordered), tuple(unreadable))
+            looking.look(target_of(place))
+        except BackstoryError as error:
+            unreachable.append(Unreachable(place, error.message))
+    return Shelf(_ordered(looking.found.values()), tuple(looking.unreadable), tuple(unreachable))
 
 
-def target_holding(path: str | PathLike[str]) -> Target:
-    """Return the target in which a file lies."""
-    text = _text(path)
-    if "://" in text:
-        return target_of(text.rsplit("/", 1)[0])
-    return target_of(Path(text).absolute().parent)
+def _ordered(placed: Iterable[Placed]) -> tuple[Placed, ...]:
+    """Return backups newest first; of copies those that are not damaged come first, then as they come."""
+    by_id = sorted(placed, key=lambda each: (each.entry.backup.id, each.is_damaged))
+    newest = sorted(by_id, key=lambda each: (each.entry.backup.created_at, each.entry.backup.position), reverse=True)
+    return tuple(newest)
+
+
+def _at(path: str) -> list[Placed]:
+    """Return the backup in a file that has not the name of one; none if it is not there, or should be listed."""
+    name = path.rpartition("/")[2]
+    if not name or is_archive(name) or ("://" not in path and not os.path.isfile(path)):  # noqa: PTH113 - any text
+        return []
+    target = target_holding(path)
+    with target.reading(name) as file:
+        return [Placed(entry_at(file, path=target.path_of(name), name=name), target)]
+
+
+def _is_short_id(text: str) -> bool:
+    return len(text) < SHORTEST_PREFIX and set(text) <= set(hexdigits)
 
 
 def _is_damaged(each: Unreadable) -> bool:
@@ -158,19 +266,6 @@ def _is_damaged(each: Unreadable) -> bool:
     return False
 
 
-def is_path(wanted: object) -> bool:
-    """Return whether what names a backup is a path or URL, and no id."""
-    return isinstance(wanted, PathLike) or (isinstance(wanted, str) and ("/" in wanted or wanted.endswith(".bsa")))
-
-
-def names(wanted: object, backup_id: str, path: str) -> bool:
-    """Return whether a backup of this id and path is meant: by its id, the beginning of it, or its path."""
-    text = str(wanted)
-    if is_path(wanted):
-        return _same_file(path, text)
-    return text == backup_id or (len(text) >= _SHORTEST_PREFIX and backup_id.startswith(text))
-
-
 def _carries_on(child: Entry, parent: Entry) -> bool:
     return (
         child.log_id == parent.log_id
@@ -178,19 +273,6 @@ def _carries_on(child: Entry, parent: Entry) -> bool:
         and child.since_hash == parent.head_hash
         and parent.backup.covers(child.backup)
     )
-
-
-def _same_file(path: str, other: str) -> bool:
-    if "://" in path or "://" in other:
-        return path.removeprefix("file://") == other.removeprefix("file://")
-    # As targets make places absolute: without the dots.
-    return os.path.abspath(path) == os.path.abspath(other)  # noqa: PTH100 - Path.absolute keeps them
-
-
-def _text(wanted: object) -> str:
-    if not isinstance(wanted, (str, PathLike)) or not str(wanted):
-        raise InvalidValueError("id_or_path", rule=f"names no backup: {shown(wanted)}", hint="Give an id, or a path.")
-    return str(wanted)
 
 
 def _broken(placed: Placed, what: str) -> BackupError:

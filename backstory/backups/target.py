@@ -41,6 +41,10 @@ class Target(Protocol):
     def place(self) -> str:
         """The absolute path of a folder, or a URL."""
 
+    @property
+    def identity(self) -> str:
+        """What two names of one place have in common, and no other place has; it may look there."""
+
     def names(self) -> dict[str, Stamp]:
         """Return what is named `*.bsa` there, be it an archive or not; nothing if the place does not exist yet."""
 

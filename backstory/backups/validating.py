@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from backstory.backups.contents import lineage_in, log_pages
 from backstory.backups.places import Place, place_in
@@ -44,7 +44,9 @@ def validated(
     except BackupError as error:
         return BackupValidation(backup.id, backup, (error.message,), checked=(backup.id,))
     checked = tuple(each.entry.backup.id for each in chain)
-    errors = [problem for each in chain for problem in _archive_problems(each, encryption)]
+    looked = [(each.entry.backup.id, _archive_problems(each, encryption)) for each in chain]
+    errors = [problem.words for _, problems in looked for problem in problems]
+    damaged = [each for each, problems in looked if any(problem.is_damage for problem in problems)]
     warnings = _warnings(chain)
     events = entries = None
     if not errors:
@@ -52,23 +54,36 @@ def validated(
             events, entries = _tried(chain, encryption, trial_restore=trial_restore, told=told)
         except (IntegrityError, EncryptionError, BackupError) as error:
             errors.append(error.message)
-    return BackupValidation(backup.id, backup, tuple(errors), tuple(warnings), checked, events, entries)
+            damaged += [backup.id] * isinstance(error, IntegrityError)
+    return BackupValidation(
+        backup.id, backup, tuple(errors), tuple(warnings), checked, events, entries, damaged=tuple(damaged)
+    )
 
 
-def _archive_problems(placed: Placed, encryption: Encryption | None) -> list[str]:
+class _Problem(NamedTuple):
+    """What is wrong with an archive, in words; no damage is what a key or a package would mend."""
+
+    words: str
+    is_damage: bool
+
+
+def _archive_problems(placed: Placed, encryption: Encryption | None) -> list[_Problem]:
     path = placed.entry.backup.path
     try:
         with placed.target.reading(placed.entry.name) as file:
             report = verify_archive(file, encryption=encryption)
     except BackstoryError as error:
-        return [error.message]
-    told = [problem.message for problem in report.problems]
-    found = [message if message.startswith(path) else f"{path}: {message}" for message in told]
+        return [_Problem(error.message, is_damage=isinstance(error, BackupError | IntegrityError))]
+    found = [
+        _Problem(each.message if each.message.startswith(path) else f"{path}: {each.message}", each.kind != "key")
+        for each in report.problems
+    ]
     if not found and placed.entry.backup.encrypted and encryption is None:
-        found.append(
+        words = (
             f"{path} is encrypted (key id {placed.entry.key_id}): without its key nobody can tell whether it can be "
             "restored. Give the passphrase, key or key file that it was encrypted with"
         )
+        found.append(_Problem(words, is_damage=False))
     return found
 
 

@@ -161,6 +161,8 @@ def usage_data(usage: BackupUsage) -> dict[str, Any]:
         "newest": None if usage.newest is None else backup_data(usage.newest),
         "missing": list(usage.missing),
         "unreadable": list(usage.unreadable),
+        "damaged": list(usage.damaged),
+        "unreachable": [{"place": each.place, "reason": each.reason} for each in usage.unreachable],
     }
 
 
@@ -180,6 +182,9 @@ def usage_lines(out: Output, usage: BackupUsage) -> Iterator[str]:
     )
     yield from (out.paint(f"the file is gone: backup {field(each)}", "yellow") for each in usage.missing)
     yield from (out.paint(f"cannot be read: {field(each)}", "red") for each in usage.unreadable)
+    yield from (out.paint(f"not valid when it was last looked at: {field(each)}", "red") for each in usage.damaged)
+    for place, reason in usage.unreachable:
+        yield out.paint(f"cannot be looked at: {field(place)}: {field(reason)}", "red")
 
 
 def validation_data(found: BackupValidation) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from backstory.domain.scopes import Scope
@@ -10,6 +11,8 @@ from backstory.infrastructure.aggregates.kept import KeptAggregate
 from backstory.infrastructure.recording.aggregates import TextEvent
 
 BACKUP_CREATED: Final = "backup.created"
+BACKUP_VERIFIED: Final = "backup.verified"
+BACKUP_REWRAPPED: Final = "backup.rewrapped"
 BACKUP_RESTORED: Final = "backup.restored"
 BACKUP_PRUNED: Final = "backup.pruned"
 BACKUP_FAILED: Final = "backup.failed"
@@ -27,18 +30,35 @@ class Snapshot(KeptAggregate):
         def apply(self, aggregate: Snapshot) -> None:
             """Know what its manifest says."""
             aggregate.backup = self.backup
-            aggregate.status = "created"
 
     class Verified(TextEvent):
-        """It was looked at."""
+        """It was looked at: the file at `path` that had this `checksum`."""
 
         is_valid: bool
         errors: list[str]
         trial_restore: bool
+        is_damaged: bool = False
+        path: str = ""
+        checksum: str = ""
 
         def apply(self, aggregate: Snapshot) -> None:
-            """Know whether it is good."""
-            aggregate.status = "verified" if self.is_valid else "damaged"
+            """Know of the file whether it is what was written, if that was found out: a key may have been missing."""
+            if self.is_damaged:
+                aggregate.damage[self.path] = self.checksum, self.timestamp
+            elif self.is_valid:
+                aggregate.damage.pop(self.path, None)
+
+    class Rewrapped(TextEvent):
+        """The file at `path` needs another key from here on, and has another checksum."""
+
+        path: str
+        key_id: str
+        checksum: str
+        size_bytes: int
+
+        def apply(self, aggregate: Snapshot) -> None:
+            """Know the checksum that the file has now."""
+            aggregate.checksums[self.path] = self.checksum
 
     class Restored(TextEvent):
         """What it holds, or a part of it, was brought back here."""
@@ -51,10 +71,6 @@ class Snapshot(KeptAggregate):
         unchanged: int
         rollback_point: int
 
-        def apply(self, aggregate: Snapshot) -> None:
-            """Count it."""
-            aggregate.restores += 1
-
     class Pruned(TextEvent):
         """It is not kept any longer; its file is deleted."""
 
@@ -62,7 +78,7 @@ class Snapshot(KeptAggregate):
 
         def apply(self, aggregate: Snapshot) -> None:
             """Be gone."""
-            aggregate.status = "pruned"
+            aggregate.is_pruned = True
 
     class Failed(TextEvent):
         """It could not be made, or not restored; what was is as it was."""
@@ -70,15 +86,10 @@ class Snapshot(KeptAggregate):
         what: str
         error: str
 
-        def apply(self, aggregate: Snapshot) -> None:
-            """Know what was wrong."""
-            aggregate.error = self.error
-            if self.what == "create":
-                aggregate.status = "failed"
-
     KINDS: ClassVar[Mapping[str, str]] = {
         BACKUP_CREATED: "Made",
-        "backup.verified": "Verified",
+        BACKUP_VERIFIED: "Verified",
+        BACKUP_REWRAPPED: "Rewrapped",
         BACKUP_RESTORED: "Restored",
         BACKUP_PRUNED: "Pruned",
         BACKUP_FAILED: "Failed",
@@ -86,10 +97,13 @@ class Snapshot(KeptAggregate):
 
     def begin(self) -> None:
         """Begin as nothing."""
+        #: What the manifest said when it was made; empty for one that was made elsewhere, or not at all.
         self.backup: dict[str, Any] = {}
-        self.status = ""
-        self.error: str | None = None
-        self.restores = 0
+        self.is_pruned = False
+        #: The files, by path, that were damaged when they were last looked at: the checksum they bear, and when.
+        self.damage: dict[str, tuple[str, datetime]] = {}
+        #: The checksums, by path, of files that got another key.
+        self.checksums: dict[str, str] = {}
 
     def say(self, event: str, **facts: Any) -> None:
         """Have something happen to the backup."""

@@ -132,6 +132,23 @@ def test_usage_tells_what_is_gone_and_what_cannot_be_read(plain: Any) -> None:
     assert f"cannot be read: {second['path']}" in lines
 
 
+def test_usage_tells_what_was_found_damaged_and_which_places_cannot_be_looked_at(plain: Any, folder: Path) -> None:
+    damaged = made(plain)
+    made(plain, "--target", str(folder / "usb"))
+    stored = bytearray(Path(damaged["path"]).read_bytes())
+    stored[len(stored) // 3] ^= 1  # amid a chunk: the ends of a small archive are most of it
+    Path(damaged["path"]).write_bytes(stored)
+    assert 1 == plain("backup", "validate", damaged["id"]).code
+    shutil.rmtree(folder / "usb")
+    (folder / "usb").write_text("no folder any more")
+    found = plain.json("backup", "usage").value
+    assert [damaged["path"]] == found["damaged"]
+    assert [str(folder / "usb")] == [each["place"] for each in found["unreachable"]]
+    lines = plain.ok("backup", "usage").lines
+    assert f"not valid when it was last looked at: {damaged['path']}" in lines
+    assert any(line.startswith(f"cannot be looked at: {folder / 'usb'}: ") for line in lines)
+
+
 def test_a_backup_may_lie_elsewhere_and_be_of_some_scopes(plain: Any, folder: Path) -> None:
     plain.ok("set", "agent:b", "plan", "2")
     for target in ("other", (folder / "third").as_uri()):

@@ -81,7 +81,7 @@ def test_a_lost_key_loses_what_it_closed_and_nothing_else(store: StateStore, tmp
     assert (3, ()) == (store.backups.usage().count, store.backups.usage().unreadable)
     report = store.backups.validate(second.id)
     assert not report.is_valid
-    assert "without its key" in report.errors[0]
+    assert "nobody can tell whether it can be restored" in report.errors[0]
     with pytest.raises(BackupError):
         store.backups.create("incremental", parent=second)
     assert plain.id == store.backups.create("incremental", target=tmp_path / "plain").parent_id, (

@@ -145,9 +145,11 @@ def test_the_life_of_a_backup_is_in_the_log(store: StateStore) -> None:
 
 def test_every_kind_of_event_about_backups_lies_where_the_documents_say(store: StateStore, clock: ManualClock) -> None:
     store.set("agent:a", "k", 1)
-    made = store.backups.create()
-    store.backups.validate(made.id)
-    store.backups.restore(made.id)
+    key = Encryption(key=bytes(range(32)))
+    made = store.backups.create(encryption=key)
+    store.backups.validate(made.id, encryption=key)
+    store.backups.restore(made.id, encryption=key)
+    store.backups.rewrap(made.id, key, Encryption(key=b"o" * 32))
     with pytest.raises(BackupError):
         store.backups.create("incremental", scopes=["agent:a"], encryption=Encryption(key=bytes(32)))
     policy = RetentionPolicy(max_count=1, keep_full=0)
