@@ -13,6 +13,7 @@ from backstory.backups.announcing import failed, said
 from backstory.backups.aside import Progress, aside, tell, watching
 from backstory.backups.entries import Entry, info_of
 from backstory.backups.figures import Seen, state_hash
+from backstory.backups.knowing import all_branches
 from backstory.backups.parents import parent_for
 from backstory.backups.shelf import Placed, Shelf
 from backstory.backups.target import Target
@@ -20,7 +21,7 @@ from backstory.backups.wishes import Wish
 from backstory.backups.writing import Job
 from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
-from backstory.domain.branches import FOREVER, Lineage
+from backstory.domain.branches import Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.errors import BackstoryError, BackupError, IntegrityError, StoreUnavailableError
 from backstory.domain.events import from_micros
@@ -74,7 +75,7 @@ def _check_kept(core: Core, chain: Sequence[Placed], since: int) -> Program[None
     streams = {stream_of_snapshot(each.entry.backup.id): each.entry.backup.id for each in chain}
     if not streams:
         return
-    branches = yield from everything(core)
+    branches = yield from all_branches(core)
     query = LogQuery(branches, since, types=(BACKUP_PRUNED,))
     while rows := (yield from core.engine.page(query)):
         for row in rows:
@@ -152,12 +153,6 @@ def _written(
         raise
 
 
-def everything(core: Core) -> Program[Lineage]:
-    """Return what shows all events of all branches."""
-    rows = yield from core.engine.branches()
-    return tuple((row.id, FOREVER) for row in rows)
-
-
 def lineage_within(lineage: Lineage, position: int) -> Lineage:
     """Return a lineage that shows nothing after a position."""
     return tuple((branch, min(limit, position)) for branch, limit in lineage)
@@ -165,7 +160,7 @@ def lineage_within(lineage: Lineage, position: int) -> Lineage:
 
 def _copied(core: Core, job: Job, after: int, until: int, progress: Progress | None) -> Program[None]:
     """Copy the log after a position up to another: every event of it, or those of some scopes."""
-    branches = yield from everything(core)
+    branches = yield from all_branches(core)
     if job.wish.scopes is None:
         yield from _copied_all(core, job, LogQuery(branches, after, until), progress)
     else:
