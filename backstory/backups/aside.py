@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from backstory.domain.ports import CallOut, Here, Program
 
@@ -15,6 +16,8 @@ __all__ = ["Progress", "aside", "aside_telling", "tell", "telling", "watching"]
 
 T = TypeVar("T")
 Progress = Callable[[int, int], None]
+#: A loop that was closed runs nothing any more: it is looked at so often.
+_PATIENCE_S: Final = 1.0
 
 
 def aside(work: Callable[[], T]) -> Program[T]:
@@ -54,7 +57,8 @@ def request_of(work: Callable[[], T], *, stop: Callable[[], None] = lambda: None
 def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress | None, total: int) -> Program[T]:
     """Return what a blocking function returns that tells how far it is, in the caller's own thread or task.
 
-    Where its task is cancelled, it is told so when it next tells.
+    What `progress` raises is raised where the work tells, and ends it. Where its task is cancelled, it is told so when
+    it next tells.
     """
     told = telling(progress, total)
     stopped = threading.Event()
@@ -65,7 +69,8 @@ def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress
         def from_thread(done: int) -> None:
             if stopped.is_set():
                 raise _StoppedError
-            loop.call_soon_threadsafe(told, done)
+            if progress is not None:
+                _told_on(loop, lambda: told(done))
 
         return await request_of(lambda: work(from_thread), stop=stopped.set).awaiting(runner)  # type: ignore[no-any-return]
 
@@ -75,6 +80,26 @@ def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress
 
 class _StoppedError(Exception):
     """Nobody waits for the work any more."""
+
+
+def _told_on(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    """Have a call made on an event loop and wait for it; raises what it raises."""
+    answer: Future[None] = Future()
+
+    def called() -> None:
+        try:
+            call()
+        except BaseException as error:  # noqa: BLE001 - it goes on in the thread
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+    loop.call_soon_threadsafe(called)
+    while not answer.done():
+        wait([answer], timeout=_PATIENCE_S)
+        if loop.is_closed() and not answer.done():
+            raise _StoppedError
+    answer.result()
 
 
 def telling(progress: Progress | None, total: int) -> Callable[[int], None]:

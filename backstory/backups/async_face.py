@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from os import PathLike
 
-from backstory.backups import bringing_back, finding, giving_up, ordering, rotating
+from backstory.backups import bringing_back, finding, giving_up, ordering, rotating, taking_back
 from backstory.backups.aside import Progress
 from backstory.backups.async_schedules import AsyncBackupSchedules
 from backstory.backups.reports import BackupUsage, BackupValidation, RestoreReport
@@ -120,11 +120,11 @@ class AsyncBackups(AsyncBackupSchedules):
         """Bring back what a backup holds: into this store by appending, or `into` a new one.
 
         `scope` and `keys` select, both may be patterns (a `Scope` is that one alone). Keys that came later disappear.
-        `as_of` is any position, instant or event id, earlier than the backup or later: then later backups, or the live
-        log, carry on from it.
+        `as_of` is any position, instant or event id, earlier than the backup or later: then the live log carries on
+        from it, or later backups.
 
-        The live store gets there in one commit, which says what was restored from what; `rollback_point` in the report
-        is the position to go back to. A new store gets the log itself, with its positions, ids and hashes, up to
+        The live store gets there in one commit, which says what was restored from what; `rollback` takes it back, given
+        the `rollback_point` in the report. A new store gets the log itself, with its positions, ids and hashes, up to
         `as_of`; of a selection, or of a backup of some scopes, it gets the values. With `dry_run` the report says what
         would be done, and nothing is. `progress` gets how many events are done, and how many there are.
 
@@ -145,6 +145,17 @@ class AsyncBackups(AsyncBackupSchedules):
                 progress=progress,
             )
         )
+
+    async def rollback(self, rollback_point: int, *, dry_run: bool = False) -> RestoreReport:
+        """Take a restore into this store back: what it was about becomes what it was at its `rollback_point`.
+
+        That is what its scope, keys and backup selected, on this branch; keys that came since disappear. It is done as
+        a restore is, in one commit, and can be taken back itself: the report has a `rollback_point` of its own.
+
+        Raises `BackupError` where no restore has this rollback point, naming those there are, `InvalidPointError` for
+        what is no position, and `HookCancelledError` where a hook at `before_backup_restore` cancels.
+        """
+        return await self._runner.run(taking_back.rollback(self._core, rollback_point, dry_run=dry_run))
 
     async def prune(self, policy: RetentionPolicy, *, dry_run: bool = False) -> RetentionReport:
         """Delete the backups of this store that a policy does not keep; return each decision with its reason.

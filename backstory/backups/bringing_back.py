@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from backstory.backups.announcing import failed, verified
-from backstory.backups.aside import Progress, aside, aside_telling
+from backstory.backups.aside import Progress, aside, aside_telling, tell
 from backstory.backups.contents import check_chain
 from backstory.backups.finding import find
+from backstory.backups.locating import Located, located
 from backstory.backups.making import written_since
 from backstory.backups.ordering import check_writable, for_one_operation
-from backstory.backups.parents import hash_at
-from backstory.backups.places import beyond, chain_to, check_point, place_in, refuse_beyond
-from backstory.backups.renewing import Told, check_into, counted, renewed, sown
+from backstory.backups.places import Place, check_point
+from backstory.backups.renewing import Told, check_into, counted, renewed
 from backstory.backups.reports import BackupValidation, RestoreReport
-from backstory.backups.restoring import Wanted, live_state, planned, restored
+from backstory.backups.restoring import Origin, Wanted, live_state, planned, restored
+from backstory.backups.scratch import scratch
 from backstory.backups.shelf import Placed, Shelf
-from backstory.backups.states import state_of
+from backstory.backups.sowing import Seed, sown
+from backstory.backups.states import At, Held, state_of
 from backstory.backups.targets import target_of
 from backstory.backups.validating import validated
 from backstory.core import Core
@@ -32,9 +33,9 @@ from backstory.domain.selection import Selection, selection_of
 from backstory.firing import fired
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.configuration import Settings
-from backstory.projections.points import At
+from backstory.projections.points import At as Point
 
-__all__ = ["Asked", "checked_point", "into_new", "restore", "validate"]
+__all__ = ["Asked", "announced", "brought_into", "checked_point", "into_live", "restore", "validate"]
 
 
 def _refuse_nothing(placed: Placed, selection: Selection) -> None:
@@ -50,14 +51,15 @@ def _refuse_nothing(placed: Placed, selection: Selection) -> None:
 
 
 class Asked(NamedTuple):
-    """What is wanted of a restore; `into` is empty for the live store."""
+    """What is wanted of a restore; `into` is None for the live store."""
 
     selection: Selection
     encryption: Encryption | None
-    into: str
+    into: str | None
     settings: Settings
     clock: Clock | None
     dry_run: bool
+    progress: Progress | None = None
 
 
 def validate(
@@ -100,34 +102,25 @@ def restore(
     if into is not None:
         check_into(into)
     found, placed = yield from find(core, wanted, encryption)
-    backup_id = placed.entry.backup.id
-    point = yield from _known_event(core, placed, point)
-    told = {"backup_id": backup_id, "as_of": str(as_of), **selection._asdict(), "into": into}
-    if not dry_run:
-        yield from fired(core, "before_backup_restore", told)
+    told = {"backup_id": placed.entry.backup.id, "as_of": str(as_of), **selection._asdict(), "into": into}
+    ask = Asked(selection, encryption, into, core.settings, core.clock, dry_run, progress)
+    return (yield from announced(core, told, _restored(core, found, placed, point, ask), dry_run=dry_run))
+
+
+def announced(
+    core: Core, told: dict[str, Any], work: Program[RestoreReport], *, dry_run: bool
+) -> Program[RestoreReport]:
+    """Do what a restore does between its hooks; what fails is said by `backup.failed`."""
+    if dry_run:
+        return (yield from work)
+    yield from fired(core, "before_backup_restore", told)
     try:
-        if into is None:
-            ask = Asked(selection, encryption, "", core.settings, core.clock, dry_run)
-            report = yield from _live(core, found, placed, point, ask)
-        else:
-            ask = Asked(selection, encryption, into, core.settings, core.clock, dry_run)
-            report = yield from _new(core, found, placed, point, ask, progress=progress)
+        report = yield from work
     except (BackstoryError, OSError) as error:
-        if not dry_run:
-            yield from failed(core, backup_id, "restore", error)
+        yield from failed(core, told["backup_id"], "restore", error)
         raise
-    if not dry_run:
-        yield from fired(core, "after_backup_restore", {**told, "restored": report.restored, "removed": report.removed})
+    yield from fired(core, "after_backup_restore", {**told, "restored": report.restored, "removed": report.removed})
     return report
-
-
-def _known_event(core: Core, placed: Placed, point: object) -> Program[object]:
-    """Return the position of an event of the live log, where the backup is of that log; else the point as given."""
-    if isinstance(point, UUID) and core.engine.log_id == placed.entry.log_id:
-        row = yield from core.engine.event(point.bytes)
-        if row is not None:
-            return row.position
-    return point
 
 
 def checked_point(as_of: object) -> object:
@@ -139,113 +132,92 @@ def checked_point(as_of: object) -> object:
     return as_of
 
 
-def _live(core: Core, found: Shelf, placed: Placed, point: object, ask: Asked) -> Program[RestoreReport]:
-    backup_id = placed.entry.backup.id
-    chain = _chain(found, placed, point)
-    if chain is None:
-        at = yield from _live_point(core, placed, point)
-        position = at.position
-        target = yield from live_state(core, Wanted(ask.selection), at)
-    else:
-        yield from aside(lambda: check_chain(chain, ask.encryption))
-        part, place = yield from aside(lambda: place_in(chain, point, ask.encryption))
-        position = place.position
-        target = yield from aside(
-            lambda: state_of(part, place, ask.selection, placed.entry.backup.scopes, encryption=ask.encryption)
-        )
+def _restored(core: Core, found: Shelf, placed: Placed, point: object, ask: Asked) -> Program[RestoreReport]:
+    where = yield from located(core, found, placed, point, ask.encryption)
+    wanted = _wanted(placed, ask)
+    if ask.into is not None and wanted == Wanted(Selection()):
+        return (yield from _whole(where, placed, ask))
+    values = yield from _values(where, wanted, ask)
+    yield from tell(ask.progress, where.place.position, where.place.position)
+    origin = Origin(placed.entry.backup.id, where.place.position)
+    if ask.into is None:
+        return (yield from into_live(core, values, wanted, origin, dry_run=ask.dry_run, placed=placed))
+    return (yield from aside(lambda: _sown(values, wanted, origin, placed, ask)))
+
+
+def brought_into(where: Located, placed: Placed, ask: Asked, told: Told) -> RestoreReport:
+    """Make a new store of what backups hold, where there is no live one. It blocks."""
+    wanted = _wanted(placed, ask)
+    if wanted == Wanted(Selection()):
+        return replace(_renewed(where.chain, where.place, ask, told), backup_id=placed.entry.backup.id)
+    values = state_of(where.chain, where.place, *wanted, encryption=ask.encryption, told=told)
+    told(where.place.position)
+    return _sown(values, wanted, Origin(placed.entry.backup.id, where.place.position), placed, ask)
+
+
+def _wanted(placed: Placed, ask: Asked) -> Wanted:
     scopes = placed.entry.backup.scopes
-    wanted = Wanted(ask.selection, None if scopes is None else frozenset(map(str, scopes)))
+    return Wanted(ask.selection, None if scopes is None else frozenset(map(str, scopes)))
+
+
+def _sown(values: dict[At, Held], wanted: Wanted, origin: Origin, placed: Placed, ask: Asked) -> RestoreReport:
+    assert ask.into is not None
+    if not values:
+        _refuse_nothing(placed, wanted.selection)
+    seed = Seed(values, wanted, origin)
+    return sown(ask.into, seed, settings=ask.settings, clock=ask.clock, dry_run=ask.dry_run)
+
+
+def _values(where: Located, wanted: Wanted, ask: Asked) -> Program[dict[At, Held]]:
+    """Return the values of a selection that were there at a point, from backups or from the live log."""
+    place = where.place
+    if where.live is not None:
+        return (yield from live_state(where.live, wanted, Point(*place)))
+    return (
+        yield from aside_telling(
+            lambda told: state_of(where.chain, place, *wanted, encryption=ask.encryption, told=told),
+            ask.progress,
+            place.position,
+        )
+    )
+
+
+def into_live(
+    core: Core, target: dict[At, Held], wanted: Wanted, origin: Origin, *, dry_run: bool, placed: Placed | None = None
+) -> Program[RestoreReport]:
+    """Make what is wanted of the live state what it is to be, or say what that would change."""
     change = yield from planned(core, target, wanted)
-    if not change.target and not change.live:
-        _refuse_nothing(placed, ask.selection)
+    if placed is not None and not change.target and not change.live:
+        _refuse_nothing(placed, wanted.selection)
     differences = change.differences()
-    if not ask.dry_run:
-        report = yield from restored(core, change, backup_id, position)
+    if not dry_run:
+        report = yield from restored(core, change, origin)
         return replace(report, diff=differences)
     head = yield from core.engine.head()
-    return replace(change.report(backup_id, position, head.position), diff=differences)
+    return replace(change.report(origin, head.position), diff=differences)
 
 
-def _chain(found: Shelf, placed: Placed, point: object) -> list[Placed] | None:
-    """Return the backups that hold a point; None where the live log must carry on from the last of them."""
-    chain = found.chain_of(placed)
-    if not beyond(placed, point):
-        return chain
-    return chain_to(found, placed, point)
-
-
-def _live_point(core: Core, placed: Placed, point: object) -> Program[At]:
-    """Return where a point lies in the live log, which must carry on from a backup; raises `BackupError`."""
-    backup = placed.entry.backup
-    same = core.engine.log_id == placed.entry.log_id and placed.entry.backup.scopes is None
-    digest = yield from hash_at(core, backup.position)
-    if backup.branch_id != core.branch.id or not same or digest != placed.entry.head_hash:
-        raise refuse_beyond(placed, point)
-    return (yield from core.state.at(point))
-
-
-def _new(
-    core: Core, found: Shelf, placed: Placed, point: object, ask: Asked, *, progress: Progress | None
-) -> Program[RestoreReport]:
-    chain = _chain(found, placed, point)
-    if chain is not None:
-        return (yield from _from_chain(chain, point, ask, progress))
-    at = yield from _live_point(core, placed, point)
-    if at.position == placed.entry.backup.position:
-        return (yield from _from_chain(found.chain_of(placed), at.position, ask, progress))
-    with tempfile.TemporaryDirectory(prefix="backstory-log-") as folder:
-        # What the live log has added since goes through an archive too, so that there is one way to restore.
-        added = yield from written_since(core, placed, target_of(folder), ask.encryption, until=at.position)
-        longer = [*found.chain_of(placed), added]
-        report = yield from _from_chain(longer, point, ask, progress)
+def _whole(where: Located, placed: Placed, ask: Asked) -> Program[RestoreReport]:
+    """Restore the log itself, which the live log may carry on."""
+    if where.live is None:
+        report = yield from _from_chain(where.chain, where.place, ask)
+    else:
+        with scratch("log") as folder:
+            # What the live log has added since goes through an archive too, so that there is one way to restore.
+            until = where.place.position
+            added = yield from written_since(where.live, placed, target_of(folder), ask.encryption, until=until)
+            chain = [*where.chain, added]
+            yield from aside(lambda: check_chain(chain, ask.encryption))
+            report = yield from _from_chain(chain, where.place, ask)
     return replace(report, backup_id=placed.entry.backup.id)
 
 
-def _from_chain(
-    chain: Sequence[Placed], point: object, ask: Asked, progress: Progress | None
-) -> Program[RestoreReport]:
-    def work(told: Told) -> RestoreReport:
-        return into_new(
-            chain,
-            point,
-            ask.into,
-            selection=ask.selection,
-            encryption=ask.encryption,
-            settings=ask.settings,
-            clock=ask.clock,
-            told=told,
-            dry_run=ask.dry_run,
-        )
-
-    return (yield from aside_telling(work, progress, chain[-1].entry.backup.position))
+def _from_chain(chain: Sequence[Placed], place: Place, ask: Asked) -> Program[RestoreReport]:
+    return (yield from aside_telling(lambda told: _renewed(chain, place, ask, told), ask.progress, place.position))
 
 
-def into_new(
-    chain: Sequence[Placed],
-    point: object,
-    into: str,
-    *,
-    selection: Selection,
-    encryption: Encryption | None,
-    settings: Settings,
-    clock: Clock | None = None,
-    told: Told,
-    dry_run: bool = False,
-) -> RestoreReport:
-    """Make a new store of what a chain holds up to a point: the log itself, or the selected values. It blocks."""
-    check_chain(chain, encryption)
-    part, place = place_in(chain, point, encryption)
-    backup_id, scopes = chain[-1].entry.backup.id, chain[-1].entry.backup.scopes
-    if selection == Selection() and scopes is None:
-        if dry_run:
-            report = counted(part, place, into, encryption, told=told)
-        else:
-            report = renewed(part, place, into, encryption, settings=settings, told=told)
-        return replace(report, backup_id=backup_id)
-    values = state_of(part, place, selection, scopes, encryption=encryption)
-    if not values:
-        _refuse_nothing(chain[-1], selection)
-    if dry_run:
-        return RestoreReport(backup_id, place.position, len(values), into=into, dry_run=True)
-    made = {"namespace": settings.namespace, "durability": settings.durability, "clock": clock}
-    return sown(into, values, selection, backup_id=backup_id, position=place.position, settings=made)
+def _renewed(chain: Sequence[Placed], place: Place, ask: Asked, told: Told) -> RestoreReport:
+    assert ask.into is not None
+    if ask.dry_run:
+        return counted(chain, place, ask.into, ask.encryption, told=told)
+    return renewed(chain, place, ask.into, ask.encryption, settings=ask.settings, told=told)

@@ -6,13 +6,14 @@ from os import PathLike
 from typing import Any
 
 from backstory.backups.aside import Progress, telling
-from backstory.backups.bringing_back import Asked, checked_point, into_new
+from backstory.backups.bringing_back import Asked, brought_into, checked_point
+from backstory.backups.locating import Located
 from backstory.backups.ordering import for_one_operation
-from backstory.backups.places import beyond, chain_to, refuse_beyond
 from backstory.backups.renewing import check_into
 from backstory.backups.reports import BackupValidation, RestoreReport
 from backstory.backups.shelf import shelf_of, target_holding
 from backstory.backups.target import Target
+from backstory.backups.timelines import archived, refuse_beyond
 from backstory.backups.validating import validated
 from backstory.domain.errors import BackupError, IntegrityError
 from backstory.domain.selection import Selection
@@ -85,21 +86,13 @@ def restored_in(
 ) -> RestoreReport:
     """Make a new store from a backup in a target, by its id or path: all that it holds, or a selection."""
     asked = asked._replace(encryption=for_one_operation(asked.encryption))
+    assert asked.into is not None
     check_into(asked.into)
     point = checked_point(as_of)
     shelf = shelf_of([target])
     placed = shelf.get(wanted)
-    chain = chain_to(shelf, placed, point) if beyond(placed, point) else shelf.chain_of(placed)
-    if chain is None:
+    found = archived(shelf, placed, point, asked.encryption)
+    if found is None:
         raise refuse_beyond(placed, point)
-    told = telling(progress, chain[-1].entry.backup.position)
-    return into_new(
-        chain,
-        point,
-        asked.into,
-        selection=asked.selection,
-        encryption=asked.encryption,
-        settings=asked.settings,
-        told=told,
-        dry_run=asked.dry_run,
-    )
+    where = Located(*found)
+    return brought_into(where, placed, asked, telling(progress, where.place.position))

@@ -7,6 +7,7 @@ head that it found, page by page, and folds on the way what became of each key.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from backstory.backups.announcing import failed, said
@@ -46,8 +47,11 @@ def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progr
     """
     try:
         parent = yield from parent_for(core, wish, shelf)
+        # The clock first: what is written between the two is not to be missed at an instant that is said to be held.
+        now_us = core.clock.now_us()
         head = yield from core.engine.head()
-        entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head)
+        made_at = from_micros(max(now_us, head.recorded_us))
+        entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head, made_at=made_at)
         yield from _announced(core, wish, entry, () if parent is None else shelf.chain_of(parent), since=head.position)
     except (BackstoryError, OSError) as error:
         if not wish.scheduled:
@@ -104,15 +108,23 @@ def written_since(
     wish = Wish(kind="incremental", target=target, level=1, encryption=encryption, product=placed.entry.product)
     row = (yield from core.engine.events_at([until]))[0]
     head = LogHead(row.position, row.recorded_us, row.hash)
-    return Placed((yield from _written(core, wish, placed, new_id().hex(), progress=None, head=head)), target)
+    made_at = from_micros(head.recorded_us)
+    entry = yield from _written(core, wish, placed, new_id().hex(), progress=None, head=head, made_at=made_at)
+    return Placed(entry, target)
 
 
 def _written(
-    core: Core, wish: Wish, parent: Placed | None, backup_id: str, *, progress: Progress | None, head: LogHead
+    core: Core,
+    wish: Wish,
+    parent: Placed | None,
+    backup_id: str,
+    *,
+    progress: Progress | None,
+    head: LogHead,
+    made_at: datetime,
 ) -> Program[Entry]:
     lineage = lineage_within(core.lineage, head.position)
     since = parent.entry.backup.position if parent is not None else 0
-    made_at = from_micros(max(core.clock.now_us(), head.recorded_us))
     schemas = yield from _schemas(core)
     name = f"{made_at:%Y%m%dT%H%M%S%fZ}-{wish.kind}-{backup_id}.bsa"
     job = Job(wish, name, backup_id, lineage, busy=(yield from watching()))

@@ -1,37 +1,29 @@
-"""Renewing: a new store from backups, all of it with its positions, ids and hashes, or values of it alone.
+"""Renewing: a new store from backups, all of it, with its positions, ids and hashes.
 
 The functions here block, and need no store that is open: the one that was backed up may be lost.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from backstory.backups.contents import consumers_in, lineage_in, log_pages
 from backstory.backups.places import Place, place_in
 from backstory.backups.reports import RestoreReport
-from backstory.backups.restoring import Wanted, planned, restored
 from backstory.backups.shelf import Placed
-from backstory.backups.states import At, Held
-from backstory.domain.errors import BackupError, ConfigError
+from backstory.domain.errors import BackupError, ConfigError, StoreUnavailableError
 from backstory.domain.events import StoredEvent
 from backstory.domain.packed_events import packed_page
-from backstory.domain.selection import Selection
-from backstory.infrastructure.archives.atomic_file import PARTIAL_SUFFIX, sync_folder
 from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.configuration import Settings
-from backstory.infrastructure.sqlite.adopting import adopt
+from backstory.infrastructure.sqlite.adopting import adopt, check_place
 from backstory.infrastructure.sqlite.folded_state import FoldedState
 from backstory.opening import kind_of, sqlite_path
-from backstory.opening import open as open_store
 
-__all__ = ["check_into", "counted", "renewed", "sown"]
+__all__ = ["check_into", "counted", "renewed", "writing_into"]
 
 Told = Callable[[int], None]
 
@@ -46,6 +38,19 @@ def check_into(into: str) -> str:
             hint="Give a sqlite:/// or postgresql:// URL.",
         )
     return kind
+
+
+@contextmanager
+def writing_into(path: Path) -> Iterator[None]:
+    """Raise what fails of a new file's disk as what it means for the one who restores: there is no new store."""
+    try:
+        yield
+    except StoreUnavailableError as error:
+        raise BackupError(
+            f"cannot write {path}: {error.message}",
+            path=str(path),
+            hint="Nothing was left behind; make room, or choose another folder, and try again.",
+        ) from error
 
 
 def renewed(
@@ -72,7 +77,9 @@ def renewed(
         }
         log_id = chain[-1].entry.log_id
         if kind == "sqlite":
-            events = adopt(Path(sqlite_path(into)), log_id, watched.pages(), **arguments)
+            path = Path(sqlite_path(into))
+            with writing_into(path):
+                events = adopt(path, log_id, watched.pages(), **arguments)
         else:
             # Its driver is an extra.
             from backstory.infrastructure.postgres.adopting import adopt as adopt_into_postgres  # noqa: PLC0415
@@ -86,8 +93,9 @@ def renewed(
 def counted(
     chain: Sequence[Placed], place: Place, into: str, encryption: Encryption | None, *, told: Told
 ) -> RestoreReport:
-    """Return what `renewed` would do, having read and checked all that it would read."""
-    check_into(into)
+    """Return what `renewed` would do, having read and checked all that it would read; raises as it does."""
+    if check_into(into) == "sqlite":
+        check_place(Path(sqlite_path(into)))
     watched, events = _Watched(chain, place, encryption), 0
     try:
         for page in watched.pages():
@@ -135,55 +143,3 @@ class _Watched:
     def close(self) -> None:
         if self._folded is not None:
             self._folded.close()
-
-
-def sown(
-    into: str,
-    target: Mapping[At, Held],
-    selection: Selection,
-    *,
-    backup_id: str,
-    position: int,
-    settings: Mapping[str, Any],
-) -> RestoreReport:
-    """Make a new store, with a log of its own, of some values; or write them into one that is empty.
-
-    Raises `BackupError` where there is something already.
-    """
-    kind = check_into(into)
-    said = _Said(target, selection, backup_id, position)
-    if kind != "sqlite":
-        return _sown(into, said, settings)
-    path = Path(sqlite_path(into)).absolute()
-    if path.exists():
-        raise BackupError(f"{path} exists already", path=str(path), hint="Choose another file, or remove it first.")
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
-    try:
-        report = _sown(f"sqlite:///{partial}", said, settings)
-        os.link(partial, path)
-        sync_folder(path.parent)
-    except OSError as error:
-        raise BackupError(f"{path} cannot be written: {error.strerror or error}", path=str(path)) from error
-    finally:
-        for leftover in path.parent.glob(f"{partial.name}*"):
-            with suppress(OSError):
-                leftover.unlink()
-    return replace(report, into=into)
-
-
-class _Said(NamedTuple):
-    """Values, and where they are from."""
-
-    values: Mapping[At, Held]
-    selection: Selection
-    backup_id: str
-    position: int
-
-
-def _sown(into: str, said: _Said, settings: Mapping[str, Any]) -> RestoreReport:
-    with open_store(into, **settings) as store:
-        if store.position():
-            raise BackupError(f"the store at {into} is not empty", hint="Choose another place for the new store.")
-        core, runner = store._core, store._runner  # noqa: SLF001 - it is ours, and new
-        change = runner.run(planned(core, said.values, Wanted(said.selection)))
-        return replace(runner.run(restored(core, change, said.backup_id, said.position)), into=into)

@@ -55,7 +55,7 @@ class RestoreReport:
 
     `position` is the point of the log whose state is there now. `restored` values were written, `removed` ones taken
     away, `unchanged` ones were as they should be. `rollback_point` is the live store's head before, which
-    `restore(..., as_of=rollback_point)` brings back; 0 for a new store. `events` counts those that a new store
+    `rollback(rollback_point)` brings back; 0 for a new store. `events` counts those that a new store
     got. `diff` is what differs, or did, sorted by scope and key; a new store has nothing to differ from.
     """
 

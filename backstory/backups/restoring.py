@@ -6,6 +6,7 @@ what was restored from what. So the head before is a rollback point for good.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -25,7 +26,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.aggregates.snapshot import Snapshot
 from backstory.projections.points import At as Point
 
-__all__ = ["Change", "Wanted", "live_state", "planned", "restored"]
+__all__ = ["Change", "Origin", "Wanted", "live_state", "planned", "restored"]
 
 _PAGE: Final = 1000
 
@@ -43,6 +44,14 @@ class Wanted(NamedTuple):
     def fits(self, stream: str, key: str) -> bool:
         """Return whether a key is among them."""
         return self.fits_scope(stream) and self.selection.fits(stream, key)
+
+
+class Origin(NamedTuple):
+    """What a restore is of: a backup, the position whose state it brings back, and what it is called."""
+
+    backup_id: str
+    position: int
+    what: str = "restore"
 
 
 @dataclass(slots=True)
@@ -73,26 +82,34 @@ class Change:
             return None
         return held
 
-    def report(self, backup_id: str, position: int, head: int) -> RestoreReport:
+    def verdict(self, at: At, held: Held | None) -> str | None:
+        """Return what becomes of a key, in the words of a report; None where nothing is there, nor to be."""
+        wanted = self.wanted(at)
+        if self.differing(at, held):
+            return "removed" if wanted is None else "restored"
+        return None if wanted is None else "unchanged"
+
+    def report(self, origin: Origin, head: int) -> RestoreReport:
         """Return what would be done at a head."""
-        places = {*self.target, *self.live}
-        differing = [at for at in places if self.differing(at, self.live.get(at))]
-        written = sum(self.wanted(at) is not None for at in differing)
-        same = len(places) - len(differing) - sum(self.wanted(at) is None and at not in self.live for at in places)
-        return RestoreReport(
-            backup_id,
-            position,
-            restored=written,
-            removed=len(differing) - written,
-            unchanged=same,
-            rollback_point=head,
-            dry_run=True,
-        )
+        verdicts = Counter(self.verdict(at, self.live.get(at)) for at in {*self.target, *self.live})
+        return _report(origin, verdicts, head, dry_run=True)
 
     def differences(self) -> list[Difference]:
         """Return what would change, by scope and key."""
         places = sorted(at for at in {*self.target, *self.live} if self.differing(at, self.live.get(at)))
         return [Difference(scope_of(at[0]), at[1], _value(self.live.get(at)), _value(self.wanted(at))) for at in places]
+
+
+def _report(origin: Origin, verdicts: Counter[str | None], head: int, *, dry_run: bool = False) -> RestoreReport:
+    return RestoreReport(
+        origin.backup_id,
+        origin.position,
+        restored=verdicts["restored"],
+        removed=verdicts["removed"],
+        unchanged=verdicts["unchanged"],
+        rollback_point=head,
+        dry_run=dry_run,
+    )
 
 
 def _value(held: Held | None) -> Any:
@@ -121,36 +138,29 @@ def planned(core: Core, target: Mapping[At, Held], about: Wanted) -> Program[Cha
     return change
 
 
-def restored(core: Core, change: Change, backup_id: str, position: int) -> Program[RestoreReport]:
+def restored(core: Core, change: Change, origin: Origin) -> Program[RestoreReport]:
     """Commit a change, decided again under the log's lock where others have written meanwhile; return what was done.
 
     A scope that others wrote to for the first time meanwhile is left alone.
     """
-    snapshot = unsaid(backup_id)
+    snapshot = unsaid(origin.backup_id)
     author = author_of({}, core.actor)
     done: list[RestoreReport] = []
 
     def decide(view: View) -> Decision:
         drafts: list[Draft] = []
-        counts = {"restored": 0, "removed": 0, "unchanged": 0}
+        verdicts: Counter[str | None] = Counter()
         change.now_us = view.now_us
         for stream in change.streams():
             listing = {key: head for key, head in view.listing(stream).items() if head.present(view.now_us)}
             for key in sorted({*listing, *(key for home, key in change.target if home == stream)}):
                 if change.about.fits(stream, key):
-                    drafts += _draft(
-                        core,
-                        change,
-                        (stream, key),
-                        listing.get(key),
-                        backup_id=backup_id,
-                        author=author,
-                        counts=counts,
-                    )
-        said = {**counts, "position": position, "rollback_point": view.position}
-        events = _telling(snapshot, change.about.selection, said, author)
-        written, removed, unchanged = counts.values()
-        done[:] = [RestoreReport(backup_id, position, written, removed, unchanged, rollback_point=view.position)]
+                    at = stream, key
+                    verdict = change.verdict(at, _held_now(change, at, listing.get(key)))
+                    verdicts[verdict] += 1
+                    drafts += _drafts(core, change, at, verdict, backup_id=origin.backup_id, author=author)
+        done[:] = [_report(origin, verdicts, view.position)]
+        events = _telling(snapshot, change.about, done[0], origin.what, author)
         return Decision([*drafts, *events], None)
 
     needs = Needs(targets=(snapshot.id,), streams=change.streams(), listings=change.streams())
@@ -162,23 +172,21 @@ def restored(core: Core, change: Change, backup_id: str, position: int) -> Progr
     return done[0]
 
 
-def _draft(
-    core: Core, change: Change, at: At, head: KeyHead | None, *, backup_id: str, author: Author, counts: dict[str, int]
-) -> list[Draft]:
-    live = change.live.get(at)
+def _held_now(change: Change, at: At, head: KeyHead | None) -> Held | None:
+    """Return what a key holds under the lock: what was looked at, unless others have written since."""
     if head is None:
-        live = None
-    elif live is None or live.position != head.position:
-        live = _of_head(head)
+        return None
+    live = change.live.get(at)
+    return live if live is not None and live.position == head.position else _of_head(head)
+
+
+def _drafts(core: Core, change: Change, at: At, verdict: str | None, *, backup_id: str, author: Author) -> list[Draft]:
     wanted = change.wanted(at)
-    if not change.differing(at, live):
-        counts["unchanged"] += wanted is not None
-        return []
-    if wanted is None:
-        counts["removed"] += 1
+    if verdict == "removed":
         draft = core.decisions.delete_draft(at, author, "restore")
         return [draft._replace(extra=codec.extra_with(author.extra, _mark(backup_id)))]
-    counts["restored"] += 1
+    if verdict != "restored" or wanted is None:
+        return []
     draft = core.decisions.set_draft(at, wanted.value, author=author, op="restore", expires_us=wanted.expires_us)
     extra: dict[str, Any] = _mark(backup_id, position=wanted.position)
     if wanted.schema is not None:
@@ -197,8 +205,18 @@ def _of_head(head: KeyHead) -> Held:
     return Held(value, head.expires_us, ("", ""), head.position)
 
 
-def _telling(snapshot: Snapshot, selection: Selection, said: Mapping[str, int], author: Author) -> list[Draft]:
-    keys = None if selection.keys == "*" else selection.keys
+def _telling(snapshot: Snapshot, about: Wanted, done: RestoreReport, what: str, author: Author) -> list[Draft]:
     again = Snapshot.empty(snapshot.id)  # decided anew where a group has to be committed again
-    again.say("Restored", scope=selection.scope, keys=keys, **said)
+    again.say(
+        "Restored",
+        position=done.position,
+        scope=about.selection.scope,
+        keys=None if about.selection.keys == "*" else about.selection.keys,
+        restored=done.restored,
+        removed=done.removed,
+        unchanged=done.unchanged,
+        rollback_point=done.rollback_point,
+        scopes=None if about.scopes is None else sorted(about.scopes),
+        what=what,
+    )
     return again.drafts(author)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from backstory.backups.contents import lineage_in, own_records, stands_in
@@ -44,22 +44,25 @@ def state_of(
     chain: Sequence[Placed],
     place: Place,
     selection: Selection,
-    scopes: Collection[Scope] | None,
+    scopes: Collection[Scope | str] | None,
     *,
     encryption: Encryption | None,
+    told: Callable[[int], None] | None = None,
 ) -> dict[At, Held]:
     """Return the values that were present at a point, by scope and key, of a selection of some scopes or of all.
 
-    Only those events are looked at that wrote what is still there. Memory follows what is selected.
+    Only those events are looked at that wrote what is still there. Memory follows what is selected. `told` hears up to
+    which position events have been gone through.
     """
-    return _values(chain, stands_of(chain, place, selection, scopes, encryption=encryption), encryption)
+    stands = stands_of(chain, place, selection, scopes, encryption=encryption)
+    return _values(chain, stands, encryption, told or _nobody)
 
 
 def stands_of(
     chain: Sequence[Placed],
     place: Place,
     selection: Selection,
-    scopes: Collection[Scope] | None,
+    scopes: Collection[Scope | str] | None,
     *,
     encryption: Encryption | None,
 ) -> dict[At, Stand]:
@@ -93,10 +96,17 @@ def _folded(placed: Placed, place: Place, encryption: Encryption | None) -> Iter
         folded.close()
 
 
-def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryption | None) -> dict[At, Held]:
+def _nobody(_: int) -> None:
+    pass
+
+
+def _values(
+    chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryption | None, told: Callable[[int], None]
+) -> dict[At, Held]:
     """Return the values of writes at known positions, from the archives that hold them."""
     wanted = {stand.position: at for at, stand in stands.items()}
     found: dict[At, Held] = {}
+    reached = 0
     for placed in chain:
         backup = placed.entry.backup
         if not any(backup.since_position < position <= backup.position for position in wanted):
@@ -107,6 +117,9 @@ def _values(chain: Sequence[Placed], stands: dict[At, Stand], encryption: Encryp
                 at = wanted.get(position)
                 if at is not None and kind == STATE_SET and (stream, key) == at:
                     found[at] = held_by(unpack(record))
+            # Of selected scopes one is gone through after the other.
+            reached = max(reached, touch_of(records[-1])[0])
+            told(reached)
     if len(found) != len(stands):
         lost = next(at for at in stands if at not in found)
         raise IntegrityError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,10 +10,11 @@ from backstory.backups.contents import lineage_in, log_pages
 from backstory.backups.places import Place, place_in
 from backstory.backups.renewing import renewed
 from backstory.backups.reports import BackupValidation
+from backstory.backups.scratch import scratch
 from backstory.backups.shelf import Placed, Shelf
 from backstory.backups.states import At, stands_of, state_of
 from backstory.domain.branches import Lineage
-from backstory.domain.errors import BackstoryError, BackupError, EncryptionError, IntegrityError
+from backstory.domain.errors import BackstoryError, BackupError, EncryptionError, IntegrityError, StoreUnavailableError
 from backstory.domain.ports import Program, Reader
 from backstory.domain.selection import Selection
 from backstory.domain.stands import Stand, pack_stand
@@ -52,7 +52,7 @@ def validated(
     if not errors:
         try:
             events, entries = _tried(chain, encryption, trial_restore=trial_restore, told=told)
-        except (IntegrityError, EncryptionError, BackupError) as error:
+        except (IntegrityError, EncryptionError, BackupError, StoreUnavailableError) as error:
             errors.append(error.message)
             damaged += [backup.id] * isinstance(error, IntegrityError)
     return BackupValidation(
@@ -107,7 +107,8 @@ def _tried(
         "the state in the backup",
     )
     if chain[-1].entry.backup.scopes is not None:
-        values = state_of(part, place, _EVERYTHING, chain[-1].entry.backup.scopes, encryption=encryption)
+        values = state_of(part, place, _EVERYTHING, chain[-1].entry.backup.scopes, encryption=encryption, told=told)
+        told(place.position)
         return None, len(values)
     if not trial_restore:
         count = 0
@@ -122,7 +123,7 @@ def _restored_for_trial(
     chain: Sequence[Placed], place: Place, encryption: Encryption | None, told: Told
 ) -> tuple[int, int]:
     """Restore into a store of its own, verify that, and hold its state against what was backed up."""
-    with tempfile.TemporaryDirectory(prefix="backstory-trial-") as folder:
+    with scratch("trial") as folder:
         url = f"sqlite:///{Path(folder) / 'trial.db'}"
         report = renewed(chain, place, url, encryption, settings=Settings(durability="relaxed"), told=told)
         lineage = lineage_in(chain[-1], encryption)

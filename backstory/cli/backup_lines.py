@@ -239,7 +239,8 @@ def restore_lines(report: RestoreReport) -> Iterator[str]:
     yield f"restored {_counts(report)}"
     if report.into is None and report.restored + report.removed:
         before = report.rollback_point
-        yield f"what was before is the state at position {before}: `--as-of {before}` shows it, or restores it"
+        shows = f"what was before is the state at position {before}: `--as-of {before}` shows it"
+        yield f"{shows}, `backstory backup rollback {before}` takes the restore back"
 
 
 def _counts(report: RestoreReport) -> str:

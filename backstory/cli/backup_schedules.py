@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from typer import Argument, Option
 
 from backstory.cli import backup_lines, backup_options, backup_schedule_lines, due_times, policies
-from backstory.cli.backups import backups
+from backstory.cli.backup_rollback import app as backups
 from backstory.cli.commands import command
 from backstory.cli.failures import Exit, UsageError
 from backstory.cli.last_runs import last_runs

@@ -156,7 +156,7 @@ def restore(
         part["encryption"] = keys.opening(lambda: _encrypted(lambda: there.info(backup)))
         if into is None and not dry_run and not yes and is_terminal(sys.stdin):
             would = there.restore(backup, dry_run=True, **part)
-            if not _agreed(would):
+            if not agreed(would):
                 _tell(session, backup_lines.restore_data(would), ["nothing was restored"])
                 return Exit.NO
         with progress_bar(session.out, "restore") as progress:
@@ -166,7 +166,7 @@ def restore(
     return Exit.DONE
 
 
-def _agreed(would: RestoreReport) -> bool:
+def agreed(would: RestoreReport) -> bool:
     """Ask whoever sits there whether a restore shall go on. Standard output is for the answer alone."""
     changes = f"{counted(would.restored, 'value')} written, {would.removed} removed"
     typer.echo(

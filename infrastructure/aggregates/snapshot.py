@@ -61,7 +61,7 @@ class Snapshot(KeptAggregate):
             aggregate.checksums[self.path] = self.checksum
 
     class Restored(TextEvent):
-        """What it holds, or a part of it, was brought back here."""
+        """What it holds, or a part of it, was brought back here; or that was taken back, as `what` says."""
 
         position: int
         scope: str | None
@@ -70,6 +70,8 @@ class Snapshot(KeptAggregate):
         removed: int
         unchanged: int
         rollback_point: int
+        scopes: list[str] | None = None
+        what: str = "restore"
 
     class Pruned(TextEvent):
         """It is not kept any longer; its file is deleted."""

@@ -21,7 +21,7 @@ from backstory.infrastructure.sql.statements import load, text_of
 from backstory.infrastructure.sqlite.connections import check_library, connect, pragma, shut, translated
 from backstory.infrastructure.sqlite.schema import APPLICATION_ID, VERSION
 
-__all__ = ["adopt"]
+__all__ = ["adopt", "check_place", "partial_of", "publish"]
 
 _PACKAGE: Final = "backstory.infrastructure.sqlite"
 #: Files that SQLite would take for a part of the new one, and others of its own.
@@ -50,8 +50,8 @@ def adopt(
     rows that make no log, `StoreUnavailableError` and `BackupError` where the disk fails.
     """
     check_library()
-    _check_place(path)
-    with _partial_of(path) as partial:
+    check_place(path)
+    with partial_of(path) as partial:
         connection = connect(str(partial), settings, create=False, read_only=False)
         try:
             count = _fill(_Tables(connection, path), log_id, pages, consumers=consumers, progress=progress)
@@ -60,7 +60,7 @@ def adopt(
             raise
         with translated("write", str(path)):
             connection.close()
-        _publish(partial, path)
+        publish(partial, path)
     return count
 
 
@@ -130,7 +130,7 @@ class _Tables:
             self._connection.execute(statement).fetchall()
 
 
-def _check_place(path: Path) -> None:
+def check_place(path: Path) -> None:
     """Refuse a place where something stands, or cannot; a file of no bytes may be somebody's, too."""
     for part in ("", *_PARTS):
         there = Path(f"{path}{part}")
@@ -143,7 +143,7 @@ def _check_place(path: Path) -> None:
 
 
 @contextmanager
-def _partial_of(path: Path) -> Iterator[Path]:
+def partial_of(path: Path) -> Iterator[Path]:
     """Give a new hidden file beside `path`; whatever happens, neither it nor SQLite's own beside it are left."""
     partial = path.absolute().with_name(f".{path.name}.{secrets.token_hex(4)}{PARTIAL_SUFFIX}")
     try:
@@ -158,11 +158,11 @@ def _partial_of(path: Path) -> Iterator[Path]:
                 Path(f"{partial}{part}").unlink(missing_ok=True)
 
 
-def _publish(partial: Path, path: Path) -> None:
+def publish(partial: Path, path: Path) -> None:
     """Bring the file to disk and give it its name, unless another has it by now."""
     try:
         _sync(partial)
-        _check_place(path)
+        check_place(path)
         path.hardlink_to(partial)
     except FileExistsError as error:
         raise BackupError(f"{path} exists by now", path=str(path), hint="Name a file that is not there yet.") from error

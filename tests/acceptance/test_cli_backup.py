@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import secrets
@@ -178,6 +179,31 @@ def test_what_was_before_comes_back_and_can_be_taken_back(program: Any) -> None:
     back = program.json("backup", "restore", backup["id"], "--as-of", str(done["rollback_point"])).value
     assert (2, 0) == (back["restored"], back["removed"])
     assert before == program.json("items", "agent:a").value
+
+
+def test_a_restore_is_taken_back_by_its_rollback_point(plain: Any) -> None:
+    backup = made(plain, "--scope", "agent:a")["id"]
+    plain.ok("set", "agent:a", "goal", '"other"')
+    plain.ok("set", "agent:b", "theirs", "1")
+    done = plain.json("backup", "restore", backup).value
+    plain.ok("set", "agent:b", "theirs", "2")
+
+    point = str(done["rollback_point"])
+    dry = plain.ok("backup", "rollback", point, "--dry-run").lines
+    assert (
+        f"would restore 1 value as of position {point}, 0 removed, 1 as they should be; nothing was written" == dry[-1]
+    )
+    back = plain.json("backup", "rollback", point).value
+    assert (backup, done["rollback_point"], 1, 0) == tuple(
+        back[name] for name in ("backup_id", "position", "restored", "removed")
+    )
+    assert ("other", 2) == tuple(plain.json("get", *at).value for at in (("agent:a", "goal"), ("agent:b", "theirs")))
+    did, how = plain.ok("backup", "rollback", str(back["rollback_point"])).lines
+    assert did.startswith("restored 1 value")
+    assert f"`backstory backup rollback {back['rollback_point'] + 2}` takes the restore back" in how
+    refused = plain("backup", "rollback", "1")
+    assert 1 == refused.code
+    assert point in refused.error
 
 
 def test_people_are_told_what_a_restore_would_do_and_did(plain: Any) -> None:
@@ -476,6 +502,17 @@ def test_a_restore_asks_somebody_who_sits_there(plain: Any, terminal: Terminal) 
     plain.ok("set", "agent:a", "plan", "9")
     code, out, shown = terminal("", "backup", "restore", backup, "--yes")
     assert (0, True, False) == (code, out.startswith("restored 1 value"), "Go on" in shown)
+    point = str(_rollback_point(plain))
+    code, out, shown = terminal("n\n", "backup", "rollback", point)
+    assert (1, "nothing was restored\n", True) == (code, out, "1 value written" in shown)
+    code, out, _ = terminal("y\n", "backup", "rollback", point)
+    assert (0, True) == (code, out.startswith("restored 1 value"))
+    assert 9 == plain.json("get", "agent:a", "plan").value
+
+
+def _rollback_point(plain: Any) -> int:
+    last = plain.json("log", "--type", "backup.restored").lines[-1]
+    return int(json.loads(last)["data"]["rollback_point"])
 
 
 def test_a_passphrase_is_asked_for_unseen_and_twice_for_a_new_backup(plain: Any, terminal: Terminal) -> None:
