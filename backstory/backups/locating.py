@@ -11,7 +11,7 @@ from uuid import UUID
 
 from backstory.backups.aside import aside
 from backstory.backups.contents import check_chain
-from backstory.backups.making import everything
+from backstory.backups.knowing import all_branches
 from backstory.backups.parents import hash_at
 from backstory.backups.places import Place, before_the_log, is_of_backups, last_event, part_to, within
 from backstory.backups.shelf import Placed, Shelf
@@ -113,7 +113,7 @@ def _last_event(core: Core, placed: Placed, at: At) -> Program[bytes | None]:
     What became of backups does not count.
     """
     backup = placed.entry.backup
-    query = LogQuery((yield from everything(core)), backup.position, at.position, limit=_PAGE, reverse=True)
+    query = LogQuery((yield from all_branches(core)), backup.position, at.position, limit=_PAGE, reverse=True)
     found = []
     for stream in [None] if backup.scopes is None else map(str, backup.scopes):
         row = yield from _last_counting(core, query._replace(stream=stream))
