@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -11,7 +11,7 @@ from backstory.backups.aside import aside
 from backstory.backups.finding import default_target, survey
 from backstory.backups.knowing import known_backups
 from backstory.backups.ordering import check_writable
-from backstory.backups.owning import Owned, needed_elsewhere, owned
+from backstory.backups.owning import Owned, needed_elsewhere, needed_since, owned
 from backstory.backups.shelf import FileName, Placed
 from backstory.committing import append
 from backstory.context import author_of
@@ -50,6 +50,8 @@ def prune(core: Core, policy: RetentionPolicy, *, dry_run: bool) -> Program[Rete
     ids = [backup.id for backup in report.deleted]
     yield from fired(core, "before_backup_prune", {"backup_ids": ids})
     yield from _told(core, report)
+    # Who makes a backup looks, once it is said, whether what it builds on was given up: one of us sees the other.
+    report = _sparing(report, needed_since(surveyed.known, (yield from known_backups(core))))
     paths = {backup.path for backup in report.deleted}
     going = [each for each in found.own if each.entry.backup.path in paths]
     yield from aside(lambda: _delete(sorted(going, key=lambda each: -each.entry.backup.position)))
@@ -76,6 +78,24 @@ def _with_others(report: RetentionReport, found: Owned, at_home: Collection[str]
         report,
         decisions=tuple(Decision(each.id, True, _OTHER) if each in others else decided[each] for each in ordered),
         kept=tuple(each for each in ordered if each in kept),
+    )
+
+
+def _sparing(report: RetentionReport, needed: Mapping[str, str]) -> RetentionReport:
+    """Return the report with what is needed by now kept after all."""
+    deleted = tuple(each for each in report.deleted if each.id not in needed)
+    if len(deleted) == len(report.deleted):
+        return report
+    return RetentionReport(
+        decisions=tuple(
+            Decision(each.backup_id, True, f"kept: {needed[each.backup_id]}")
+            if each.backup_id in needed and not each.keep
+            else each
+            for each in report.decisions
+        ),
+        kept=tuple(newest_first({*report.kept, *report.deleted} - {*deleted})),
+        deleted=deleted,
+        freed_bytes=sum(each.size_bytes for each in deleted),
     )
 
 

@@ -10,8 +10,9 @@ from backstory.backups.shelf import Placed
 from backstory.core import Core
 from backstory.domain.chain import genesis
 from backstory.domain.ports import Program
+from backstory.infrastructure.aggregates.snapshot import Snapshot
 
-__all__ = ["Owned", "needed_elsewhere", "owned"]
+__all__ = ["Owned", "needed_elsewhere", "needed_since", "owned"]
 
 
 class Owned(NamedTuple):
@@ -47,6 +48,16 @@ def needed_elsewhere(surveyed: Survey, other: Iterable[Placed]) -> dict[str, str
         if (hidden := surveyed.hidden(backup_id)) is not None:
             words = f"{backup_id} builds on it, in {hidden.place}, which cannot be looked at"
             _climb(backup_id, parents, words, needed)
+    return needed
+
+
+def needed_since(before: Mapping[str, Snapshot], now: Mapping[str, Snapshot]) -> dict[str, str]:
+    """Return, by id, what was made meanwhile on backups that nobody needed before."""
+    parents = {snapshot.backup_id: snapshot.backup.get("parent_id") for snapshot in now.values()}
+    needed: dict[str, str] = {}
+    for backup_id, snapshot in now.items():
+        if backup_id not in before and not snapshot.is_pruned:
+            _climb(backup_id, parents, f"{backup_id}, made meanwhile, builds on it", needed)
     return needed
 
 

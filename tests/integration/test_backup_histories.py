@@ -10,6 +10,7 @@ import pytest
 
 import backstory
 from backstory import BackupError, Encryption, RetentionPolicy
+from backstory.backups import giving_up
 from backstory.domain.branches import FOREVER
 from backstory.domain.ports import LogQuery
 from backstory.domain.retention import RetentionReport
@@ -274,6 +275,28 @@ def test_a_backup_is_said_to_be_given_up_once_however_many_prune(store: StateSto
 
     assert [first.id] == deleted(report) == deleted(reports[1])
     assert 1 == len([event for event in store.log(types="backup.pruned") if event.stream.endswith(first.id)])
+
+
+def test_what_is_built_upon_while_others_prune_is_kept(
+    store: StateStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = store.backups.create()
+    store.set("agent:a", "step", "later")
+    last = store.backups.create(target=tmp_path / "far")
+    made: list[Backup] = []
+
+    def meanwhile(core: Any, report: RetentionReport) -> Any:
+        monkeypatch.undo()
+        made.append(store.backups.create("incremental", parent=first))
+        return giving_up._told(core, report)
+
+    monkeypatch.setattr(giving_up, "_told", meanwhile)
+    report = store.backups.prune(RetentionPolicy(max_count=1))
+
+    assert () == report.deleted
+    assert {first.id, last.id} == {each.id for each in report.kept}
+    assert f"{made[0].id}, made meanwhile, builds on it" in kept(report)[first.id]
+    assert store.backups.validate(made[0].id).is_valid
 
 
 def test_a_store_may_have_more_forks_than_a_question_has_terms(store: StateStore) -> None:
