@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backstory.domain.backup_manifests import Backup, newest_first, standings
+from backstory.domain.backup_manifests import Backup, is_copy, newest_first, standings
 from backstory.domain.errors import BackupError
 from backstory.domain.scopes import Scope
 
@@ -131,6 +131,24 @@ def test_of_different_backups_with_one_id_none_counts_and_they_need_each_other()
     assert [(fault, (1,)), (fault, (0,)), ("its parent f cannot be restored", ())] == standings(
         [FULL, other, increment("i", FULL)]
     )
+
+
+def test_copies_may_need_different_keys_and_nothing_else_may_differ() -> None:
+    secret = replace(FULL, encrypted=True, key_id="k")
+    other = replace(secret, path="g.backup", checksum="d", size_bytes=11, key_id="o")
+
+    assert is_copy(secret, other)
+    assert not is_copy(secret, replace(other, raw_bytes=31))
+    assert not is_copy(FULL, replace(FULL, path="g.backup", checksum="d"))
+
+
+def test_of_copies_one_that_is_not_damaged_counts() -> None:
+    copy = replace(FULL, path="g.backup")
+
+    told = standings([FULL, copy, increment("i", FULL)], damage={"f.backup": "damaged"})
+    assert [("it is a copy of the backup at g.backup", ()), (None, ()), (None, (1,))] == told
+    alone = standings([FULL, increment("i", FULL)], damage={"f.backup": "damaged"})
+    assert [("damaged", ()), ("its parent f cannot be restored", ())] == alone
 
 
 def test_a_chain_may_be_as_long_as_it_likes() -> None:

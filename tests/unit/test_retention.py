@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backstory.domain.backup_manifests import Backup
+from backstory.domain.backup_manifests import Backup, Circumstances
 from backstory.domain.errors import InvalidValueError
 from backstory.domain.retention import RetentionPolicy, RetentionReport, decide
 from backstory.domain.scopes import Scope
@@ -618,3 +618,35 @@ def test_only_bounds_may_be_none() -> None:
     RetentionPolicy(max_count=None, max_age=None, max_bytes=None)
     with pytest.raises(InvalidValueError, match=r"from 0\.$"):
         RetentionPolicy(keep_last=None)  # type: ignore[arg-type]
+
+
+# What is known besides the manifests
+
+
+def test_a_damaged_backup_stands_in_for_none_and_goes_first() -> None:
+    new, old = backup("new"), backup("old", DAY)
+    known = Circumstances(damage={new.path: "validated on 2026-11-20: not valid"})
+
+    report = decide(RetentionPolicy(max_count=1), [new, old], now=NOW, known=known)
+
+    assert ("old", "new") == (ids(report.kept), ids(report.deleted))
+    assert told(report)["new"].endswith("it cannot be restored: validated on 2026-11-20: not valid")
+
+
+def test_what_somebody_else_needs_stays_under_any_policy() -> None:
+    new, old = backup("new"), backup("old", DAY)
+    known = Circumstances(needed={"old": "x builds on it"})
+
+    report = decide(RetentionPolicy(max_count=0), [new, old], now=NOW, known=known)
+
+    assert "new old" == ids(report.kept)
+    assert "kept: x builds on it" == told(report)["old"]
+
+
+def test_of_copies_the_one_at_home_stays() -> None:
+    one = backup("b", path="a/b.backup")
+    home = replace(one, path="z/b.backup")
+
+    report = decide(RetentionPolicy(max_count=1), [one, home], now=NOW, known=Circumstances(at_home={home.path}))
+
+    assert ((home,), (one,)) == (report.kept, report.deleted)
