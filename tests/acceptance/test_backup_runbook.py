@@ -27,6 +27,7 @@ DISASTERS: Final = {
     "The folder of backups is gone": "mount it",
     "The disk cannot read the file": "copy the file",
     "The store itself is lost": "bring the newest backup back",
+    "The wrong thing was restored, or a later backup is of another log": "`rollback`",
 }
 
 
