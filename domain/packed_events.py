@@ -27,6 +27,9 @@ _HEADER: Final = struct.Struct(">QIQqqBI8I")
 _ABSENT: Final = 0xFFFFFFFF
 _START: Final = _HEADER.size
 _STREAM: Final = _START + 16
+#: The lengths of correlation, causes, actor and extra: most events have none of these.
+_FOUR: Final = slice(_START - 20, _START - 4)
+_NONE_OF_FOUR: Final = struct.pack(">4I", *[_ABSENT] * 4)
 _unpack = _HEADER.unpack_from
 _sha256 = hashlib.sha256
 
@@ -128,23 +131,25 @@ def pack(event: StoredEvent) -> bytes:
 def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
     """Return the event of a record, with this hash; raises `IntegrityError` for what is no record."""
     try:
-        position, branch, version, recorded_us, expires_us, form, cipher_key, *lengths = _unpack(record)
-        first, second, third, correlated, caused, acted, more, said = lengths
+        (
+            position, branch, version, recorded_us, expires_us, form, cipher_key,
+            first, second, third, correlated, caused, acted, more, said,
+        ) = _unpack(record)  # fmt: skip
         key = correlation = causes = actor = extra = None
-        event_id = record[_START:_STREAM]
-        at = _STREAM + first
-        stream = record[_STREAM:at].decode()
-        kind = record[at : (at := at + second)].decode()
+        middle = _STREAM + first
+        at = middle + second
+        stream, kind = record[_STREAM:middle].decode(), record[middle:at].decode()
         if third != _ABSENT:
             key = record[at : (at := at + third)].decode()
-        if correlated != _ABSENT:
-            correlation = record[at : (at := at + correlated)]
-        if caused != _ABSENT:
-            causes = record[at : (at := at + caused)]
-        if acted != _ABSENT:
-            actor = record[at : (at := at + acted)]
-        if more != _ABSENT:
-            extra = record[at : (at := at + more)]
+        if record[_FOUR] != _NONE_OF_FOUR:
+            if correlated != _ABSENT:
+                correlation = record[at : (at := at + correlated)]
+            if caused != _ABSENT:
+                causes = record[at : (at := at + caused)]
+            if acted != _ABSENT:
+                actor = record[at : (at := at + acted)]
+            if more != _ABSENT:
+                extra = record[at : (at := at + more)]
         if at + said != len(record):
             raise ValueError("its lengths do not add up")  # noqa: TRY301 - told as any other garbage is
     except (struct.error, ValueError) as error:
@@ -154,7 +159,7 @@ def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
         branch,
         stream,
         version,
-        event_id,
+        record[_START:_STREAM],
         kind,
         key,
         recorded_us,

@@ -105,7 +105,8 @@ class ArchiveWriter:
         self._seal, slot = _sealed(encryption, self._header_hash)
         self._whole = hashlib.sha256()
         self._chunks = 0
-        self._buffer = bytearray()
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._parts: list[PartSummary] = []
         self._part: _Part | None = None
         #: Bytes written so far.
@@ -136,8 +137,7 @@ class ArchiveWriter:
             if max(sizes) > MAX_RECORD_BYTES:
                 raise ValueTooLargeError(size=max(sizes), limit=MAX_RECORD_BYTES)
             part.records += len(batch)
-            self._buffer += b"".join(chain.from_iterable(zip(map(RECORD.pack, sizes), batch, strict=True)))
-            self._put_full()
+            self._gather(b"".join(chain.from_iterable(zip(map(RECORD.pack, sizes), batch, strict=True))))
 
     def write_framed(self, records: bytes, count: int) -> None:
         """Add many records that are behind one another already, each behind its length as archives have it."""
@@ -145,19 +145,21 @@ class ArchiveWriter:
         if len(records) > MAX_RECORD_BYTES:
             _check_sizes(records)
         part.records += count
-        self._buffer += records
-        self._put_full()
+        self._gather(records)
 
-    def _put_full(self) -> None:
-        """Write all full chunks that wait."""
+    def _gather(self, records: bytes) -> None:
+        """Put records behind those that wait, and write all chunks that are full now."""
+        self._waiting.append(records)
+        self._waiting_bytes += len(records)
         full = self.header.chunk_bytes
-        if len(self._buffer) < full:
+        if self._waiting_bytes < full:
             return
-        waiting = bytes(self._buffer)
+        waiting = b"".join(self._waiting)
         end = len(waiting) - len(waiting) % full
         for at in range(0, end, full):
             self._put_records(waiting[at : at + full])
-        self._buffer = bytearray(waiting[end:])
+        self._waiting = [waiting[end:]]
+        self._waiting_bytes = len(waiting) - end
 
     def finish(self, info: Mapping[str, Any] | None = None) -> Manifest:
         """End the archive and return its manifest; `info` is kept in it, readable without a key.
@@ -192,9 +194,9 @@ class ArchiveWriter:
     def _end_part(self) -> None:
         if self._part is None:
             return
-        if self._buffer:
-            self._put_records(bytes(self._buffer))
-            self._buffer.clear()
+        if self._waiting_bytes:
+            self._put_records(b"".join(self._waiting))
+        self._waiting, self._waiting_bytes = [], 0
         self._parts.append(self._part.summary(self.stored_bytes))
         self._part = None
 

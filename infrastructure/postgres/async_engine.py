@@ -299,7 +299,7 @@ class AsyncPostgresEngine(PostgresBase):
 async def _execute(connection: Connection, request: Any) -> Any:
     """Answer a request on a connection; a round goes in one pipeline."""
     if type(request) is Ask:
-        cursor = await connection.execute(placeholders(request.sql), request.params or None)
+        cursor = await connection.execute(placeholders(request.sql), request.params or None, binary=request.binary)
         return await cursor.fetchall() if cursor.description else []
     async with connection.pipeline():
         cursors = [await connection.execute(placeholders(ask.sql), ask.params or None) for ask in request.requests]

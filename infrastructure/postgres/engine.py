@@ -307,7 +307,7 @@ class PostgresEngine(PostgresBase):
 def _execute(connection: Connection, request: Any) -> Any:
     """Answer a request on a connection; a round goes in one pipeline."""
     if type(request) is Ask:
-        cursor = connection.execute(placeholders(request.sql), request.params or None)
+        cursor = connection.execute(placeholders(request.sql), request.params or None, binary=request.binary)
         return cursor.fetchall() if cursor.description else []
     with connection.pipeline():
         cursors = [connection.execute(placeholders(ask.sql), ask.params or None) for ask in request.requests]

@@ -226,7 +226,7 @@ class SqlReader:
         if query.stream is not None:
             return packed_page((yield from self.page(query)))
         ask = self._along_log("packed", query)
-        (touches, records), *_ = yield ask._replace(sql=f"{self._q['packed_page']} ({ask.sql}) page")
+        (touches, records), *_ = yield ask._replace(sql=f"{self._q['packed_page']} ({ask.sql}) page", binary=True)
         return PackedPage((), b"") if records is None else PackedPage(_touches(touches), records)
 
     def weight(self, query: LogQuery) -> Program[int]:

@@ -12,10 +12,14 @@ _COMMENT: Final = re.compile(r"^ *--.*\n?", re.MULTILINE)
 
 
 class Ask(NamedTuple):
-    """A request to a SQL engine: one statement; the reply is its rows."""
+    """A request to a SQL engine: one statement; the reply is its rows.
+
+    What is long and `binary` is best sent so: a server's text of bytes is twice as long.
+    """
 
     sql: str
     params: Mapping[str, object]
+    binary: bool = False
 
 
 class Exclusive(NamedTuple):

@@ -14,14 +14,18 @@ SELECT CAST('[' || group_concat(touch) || ']' AS BLOB), CAST(group_concat(record
 -- name: packed
 -- Each event's record behind its length (domain/packed_events.py), and what it touched; the reader appends its conditions.
 SELECT json_array(e.position, e.branch, s.name, t.name, k.name, e.expires_us) AS touch,
-    unhex(printf('%08x%016x%08x%016x%016x%016x%02x%08x%08x%08x%08x%08x%08x%08x%08x%08x',
+    unhex(printf('%08x%016x%08x%016x%016x%016x%02x%08x%08x%08x%08x%s%08x',
         89 + octet_length(s.name) + octet_length(t.name) + ifnull(octet_length(k.name), 0)
             + ifnull(length(e.correlation), 0) + ifnull(length(e.causes), 0) + ifnull(length(e.actor), 0)
             + ifnull(length(e.extra), 0) + length(e.data),
         e.position, e.branch, e.version, e.recorded_us, ifnull(e.expires_us, -1), e.format, e.cipher_key,
         octet_length(s.name), octet_length(t.name), ifnull(octet_length(k.name), 4294967295),
-        ifnull(length(e.correlation), 4294967295), ifnull(length(e.causes), 4294967295),
-        ifnull(length(e.actor), 4294967295), ifnull(length(e.extra), 4294967295), length(e.data)))
+        -- Most events have none of these.
+        iif(coalesce(e.correlation, e.causes, e.actor, e.extra) IS NULL, 'ffffffffffffffffffffffffffffffff',
+            printf('%08x%08x%08x%08x',
+                ifnull(length(e.correlation), 4294967295), ifnull(length(e.causes), 4294967295),
+                ifnull(length(e.actor), 4294967295), ifnull(length(e.extra), 4294967295))),
+        length(e.data)))
     || e.event_id || s.name || t.name || ifnull(k.name, '') || ifnull(e.correlation, '') || ifnull(e.causes, '')
     || ifnull(e.actor, '') || ifnull(e.extra, '') || e.data AS record
 FROM events e CROSS JOIN streams s CROSS JOIN types t LEFT JOIN keys k ON k.id = e.key

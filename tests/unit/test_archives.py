@@ -233,7 +233,7 @@ def test_a_record_that_states_more_than_there_is_or_may_be_is_refused(raw: bytes
     sink = BytesIO()
     writer = ArchiveWriter(sink, backup_id="b")
     writer.begin("a")
-    writer._buffer += raw
+    writer.write_framed(raw, 0)
     writer.finish()
     with pytest.raises(IntegrityError, match=r"a record states 4294967295 bytes|ends inside a record") as caught:
         read(sink.getvalue())
