@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from backstory.domain.errors import IntegrityError
@@ -35,10 +35,17 @@ _sha256 = hashlib.sha256
 
 
 class PackedPage(NamedTuple):
-    """Events behind one another, each as its record behind its length (u32, big-endian), and what each touched."""
+    """So many events, their lowest position and the highest one, and records, each behind its length (u32, big-endian).
 
-    touches: Sequence[Touch]
+    `touches` returns what each of them touched: whoever folds decodes it, not whoever fetches the next page. It raises
+    `IntegrityError` for names that are no text.
+    """
+
+    events: int
+    first: int
+    last: int
     records: bytes
+    touches: Callable[[], Sequence[Touch]]
 
     def record(self, index: int) -> bytes:
         """Return one event's record."""
@@ -57,7 +64,9 @@ def packed_page(events: Iterable[StoredEvent]) -> PackedPage:
         touches.append((event.position, event.branch, event.stream, event.type, event.key, event.expires_us))
         record = pack(event)
         parts += (_LENGTH.pack(len(record)), record)
-    return PackedPage(touches, b"".join(parts))
+    positions = [touch[0] for touch in touches]
+    bounds = min(positions, default=0), max(positions, default=0)
+    return PackedPage(len(touches), *bounds, b"".join(parts), lambda: touches)
 
 
 def touch_of(record: bytes) -> Touch:

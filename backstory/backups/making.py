@@ -36,7 +36,7 @@ from backstory.schemas import registering
 __all__ = ["create", "written_since"]
 
 #: A page holds so many events at most, and so many bytes of data unless one event has more.
-_MOST: Final = 1000
+_MOST: Final = 2000
 _PAGE_BYTES: Final = 4_000_000
 
 
@@ -199,10 +199,10 @@ def _copied_all(core: Core, job: Job, query: LogQuery, progress: Progress | None
 
 
 def _check_dense(page: PackedPage, after: int, until: int) -> None:
-    positions = [touch[0] for touch in page.touches]
-    wanted = range(after + 1, until + 1)
-    if positions != list(wanted):
-        missing = next((at for at, found in zip(wanted, [*positions, 0], strict=False) if at != found), until)
+    """Raise `IntegrityError` unless a page holds all positions; they are all different."""
+    if (page.events, page.first, page.last) != (until - after, after + 1, until):
+        found = {touch[0] for touch in page.touches()}
+        missing = next(at for at in range(after + 1, until + 1) if at not in found)
         raise IntegrityError(
             f"the log has a hole at position {missing}",
             position=missing,
@@ -215,12 +215,12 @@ def _copied_stream(core: Core, job: Job, query: LogQuery, progress: Progress | N
     while True:
         page = query._replace(limit=(yield from _fitting(core, query)))
         copied = yield from core.engine.packed(page)
-        if copied.touches:
+        if copied.events:
             yield from aside(lambda copied=copied: job.take(copied))  # type: ignore[misc]
             yield from tell(progress, min(job.events, total), total)
-        if len(copied.touches) < page.limit:
+        if copied.events < page.limit:
             return
-        query = query._replace(after=copied.touches[-1][0])
+        query = query._replace(after=copied.last)
 
 
 def _fitting(core: Core, query: LogQuery) -> Program[int]:

@@ -132,7 +132,7 @@ class _Watched:
             if kept:
                 if self._folded is not None:
                     packed = packed_page(kept)
-                    self._folded.take(packed.touches, packed.record)
+                    self._folded.take(packed.touches(), packed.record)
                 yield kept
 
     def entries(self) -> int:

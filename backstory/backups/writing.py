@@ -67,7 +67,7 @@ class Job:
     def take(self, page: PackedPage) -> None:
         """Write and fold the next events, in a thread of its own: meanwhile others can be read."""
         self.settle()
-        self.events += len(page.touches)
+        self.events += page.events
         self._underway = self._thread.submit(self._take, page)
 
     def settle(self) -> None:
@@ -78,9 +78,10 @@ class Job:
 
     def _take(self, page: PackedPage) -> None:
         assert self._writer is not None
-        self._writer.write_framed(page.records, len(page.touches))
-        for start in range(0, len(page.touches), _SLICE):
-            self.folded.take(page.touches[start : start + _SLICE], lambda at, start=start: page.record(start + at))  # type: ignore[misc]
+        self._writer.write_framed(page.records, page.events)
+        touches = page.touches()
+        for start in range(0, page.events, _SLICE):
+            self.folded.take(touches[start : start + _SLICE], lambda at, start=start: page.record(start + at))  # type: ignore[misc]
             self._step_aside()
 
     def _step_aside(self) -> None:

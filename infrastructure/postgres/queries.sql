@@ -65,12 +65,13 @@ SELECT count(*) FROM events WHERE event_id = ANY(:ids)
 
 -- name: packed_page
 -- All of `packed` in one row, in the order of the inner query.
-SELECT convert_to('[' || string_agg(touch, ',') || ']', 'UTF8'),
-    string_agg(int4send(octet_length(record)) || record, '') FROM
+SELECT count(*), min(position), max(position), string_agg(int4send(octet_length(record)) || record, ''),
+    convert_to('[' || string_agg(touch, ',') || ']', 'UTF8')
+FROM
 
 -- name: packed
 -- Each event's record (domain/packed_events.py), and what it touched; the reader appends its conditions.
-SELECT json_build_array(e.position, e.branch, s.name, t.name, k.name, e.expires_us)::text AS touch,
+SELECT e.position, json_build_array(e.position, e.branch, s.name, t.name, k.name, e.expires_us)::text AS touch,
     int8send(e.position) || int4send(e.branch) || int8send(e.version) || int8send(e.recorded_us)
     || int8send(coalesce(e.expires_us, -1)) || substring(int2send(e.format) from 2) || int4send(e.cipher_key)
     || int4send(octet_length(b.stream)) || int4send(octet_length(b.type))

@@ -226,8 +226,9 @@ class SqlReader:
         if query.stream is not None:
             return packed_page((yield from self.page(query)))
         ask = self._along_log("packed", query)
-        (touches, records), *_ = yield ask._replace(sql=f"{self._q['packed_page']} ({ask.sql}) page", binary=True)
-        return PackedPage((), b"") if records is None else PackedPage(_touches(touches), records)
+        rows = yield ask._replace(sql=f"{self._q['packed_page']} ({ask.sql}) page", binary=True)
+        count, first, last, records, touches = rows[0]
+        return PackedPage(count, first or 0, last or 0, records or b"", partial(_touches, touches or b"[]"))
 
     def weight(self, query: LogQuery) -> Program[int]:
         """Return how many bytes of data match."""

@@ -9,11 +9,13 @@ SELECT integrity_check FROM pragma_integrity_check WHERE integrity_check <> 'ok'
 
 -- name: packed_page
 -- All of `packed` in one row. SQLite keeps the order of an inner query that has a limit.
-SELECT CAST('[' || group_concat(touch) || ']' AS BLOB), CAST(group_concat(record, '') AS BLOB) FROM
+SELECT count(*), min(position), max(position), CAST(group_concat(record, '') AS BLOB),
+    CAST('[' || group_concat(touch) || ']' AS BLOB)
+FROM
 
 -- name: packed
 -- Each event's record behind its length (domain/packed_events.py), and what it touched; the reader appends its conditions.
-SELECT json_array(e.position, e.branch, s.name, t.name, k.name, e.expires_us) AS touch,
+SELECT e.position, json_array(e.position, e.branch, s.name, t.name, k.name, e.expires_us) AS touch,
     unhex(printf('%08x%016x%08x%016x%016x%016x%02x%08x%08x%08x%08x%s%08x',
         89 + octet_length(s.name) + octet_length(t.name) + ifnull(octet_length(k.name), 0)
             + ifnull(length(e.correlation), 0) + ifnull(length(e.causes), 0) + ifnull(length(e.actor), 0)

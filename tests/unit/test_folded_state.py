@@ -65,8 +65,8 @@ def test_it_is_the_plain_fold_of_what_a_branch_shows_in_memory_and_on_disk(steps
     in_memory, on_disk = FoldedState(_LINEAGE), FoldedState(_LINEAGE, most=most)
     for row in rows:
         page = packed_page([row])
-        in_memory.take(page.touches, page.record)
-        on_disk.take(page.touches, page.record)
+        in_memory.take(page.touches(), page.record)
+        on_disk.take(page.touches(), page.record)
     assert list(in_memory.stands()) == list(on_disk.stands())
     assert wanted == [stand for stand in in_memory.stands() if stand.position]
     assert list(in_memory.stands()) == sorted(in_memory.stands(), key=lambda stand: stand[:2])
@@ -79,7 +79,7 @@ def test_events_and_stands_come_back_from_their_records(steps: Any) -> None:
     assert rows == [unpack(pack(row)) for row in rows]
     page = packed_page(rows)
     assert [pack(row) for row in rows] == list(map(page.record, range(len(rows))))
-    assert page.touches == [touch_of(pack(row)) for row in rows]
+    assert page.touches() == [touch_of(pack(row)) for row in rows]
     folded = FoldedState(_LINEAGE)
-    folded.take(page.touches, page.record)
+    folded.take(page.touches(), page.record)
     assert list(folded.stands()) == [unpack_stand(pack_stand(stand)) for stand in folded.stands()]
