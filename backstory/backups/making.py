@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from backstory.backups.announcing import failed, said
@@ -193,7 +194,7 @@ def _copied_all(core: Core, job: Job, query: LogQuery, progress: Progress | None
         end = min(page.until, after + size)
         copied = yield from core.engine.packed(page._replace(until=end, limit=size))
         _check_dense(copied, after, end)
-        yield from aside(lambda copied=copied: job.take(copied))  # type: ignore[misc]
+        yield from aside(partial(job.take, copied))
         after = end
         yield from tell(progress, after - query.after, until - query.after)
 
@@ -216,7 +217,7 @@ def _copied_stream(core: Core, job: Job, query: LogQuery, progress: Progress | N
         page = query._replace(limit=(yield from _fitting(core, query)))
         copied = yield from core.engine.packed(page)
         if copied.events:
-            yield from aside(lambda copied=copied: job.take(copied))  # type: ignore[misc]
+            yield from aside(partial(job.take, copied))
             yield from tell(progress, min(job.events, total), total)
         if copied.events < page.limit:
             return

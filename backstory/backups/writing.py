@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import compress, islice
 from typing import Any, BinaryIO, Final
 
@@ -81,7 +82,7 @@ class Job:
         self._writer.write_framed(page.records, page.events)
         touches = page.touches()
         for start in range(0, page.events, _SLICE):
-            self.folded.take(touches[start : start + _SLICE], lambda at, start=start: page.record(start + at))  # type: ignore[misc]
+            self.folded.take(touches[start : start + _SLICE], partial(_record, page, start))
             self._step_aside()
 
     def _step_aside(self) -> None:
@@ -130,3 +131,7 @@ class Job:
             except BaseException as again:  # noqa: BLE001 - the context manager raises again what it was given
                 if again is not error:
                     error.add_note(f"and: {again}")
+
+
+def _record(page: PackedPage, start: int, at: int) -> bytes:
+    return page.record(start + at)
