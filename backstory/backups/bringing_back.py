@@ -219,5 +219,5 @@ def _from_chain(chain: Sequence[Placed], place: Place, ask: Asked) -> Program[Re
 def _renewed(chain: Sequence[Placed], place: Place, ask: Asked, told: Told) -> RestoreReport:
     assert ask.into is not None
     if ask.dry_run:
-        return counted(chain, place, ask.into, ask.encryption, told=told)
+        return counted(chain, place, ask.into, ask.encryption, settings=ask.settings, told=told)
     return renewed(chain, place, ask.into, ask.encryption, settings=ask.settings, told=told)

@@ -91,11 +91,22 @@ def renewed(
 
 
 def counted(
-    chain: Sequence[Placed], place: Place, into: str, encryption: Encryption | None, *, told: Told
+    chain: Sequence[Placed],
+    place: Place,
+    into: str,
+    encryption: Encryption | None,
+    *,
+    settings: Settings,
+    told: Told,
 ) -> RestoreReport:
     """Return what `renewed` would do, having read and checked all that it would read; raises as it does."""
     if check_into(into) == "sqlite":
         check_place(Path(sqlite_path(into)))
+    else:
+        # Its driver is an extra.
+        from backstory.infrastructure.postgres.adopting import check_place as check_schema  # noqa: PLC0415
+
+        check_schema(into, settings)
     watched, events = _Watched(chain, place, encryption), 0
     try:
         for page in watched.pages():

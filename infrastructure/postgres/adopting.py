@@ -18,7 +18,7 @@ from backstory.infrastructure.postgres.statements import placeholders, queries
 from backstory.infrastructure.sql.adopting import Adoption, script
 from backstory.infrastructure.sql.statements import text_of
 
-__all__ = ["adopt"]
+__all__ = ["adopt", "check_place"]
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -77,6 +77,17 @@ def adopt(
     return adoption.count
 
 
+def check_place(url: str, settings: Settings) -> None:
+    """Raise `BackupError` where a schema holds a store, `StoreUnavailableError` where no server answers."""
+    check_settings(settings)
+    tables = _Tables(url, settings)
+    try:
+        with tables.connected():
+            tables.check_free()
+    except psycopg.Error as error:
+        raise named(error, "open") from error
+
+
 class _Source:
     """Pages; `error` is what getting the next one raised, to tell it from what the database raises."""
 
@@ -121,16 +132,21 @@ class _Tables:
         namespace = self._settings.namespace
         self._execute(self._q["begin"])
         self._execute("SELECT pg_advisory_xact_lock(hashtext(:name))", {"name": f"backstory {namespace}"})
-        if self._execute(self._q["store_exists"], {"namespace": namespace}).fetchall()[0][0]:
-            raise BackupError(
-                f"the schema {namespace} holds a store already",
-                hint="Name an empty database, or another `namespace`.",
-            )
+        self.check_free()
         self._execute(f'CREATE SCHEMA IF NOT EXISTS "{namespace}"')
         for statement in (*self._early, *_LOCALLY):
             self._execute(statement)
         params = {"id": log_id, "version": str(VERSION).encode()}
         self._execute("INSERT INTO store VALUES ('log_id', :id), ('version', :version)", params)
+
+    def check_free(self) -> None:
+        """Raise `BackupError` where there is a store already."""
+        namespace = self._settings.namespace
+        if self._execute(self._q["store_exists"], {"namespace": namespace}).fetchall()[0][0]:
+            raise BackupError(
+                f"the schema {namespace} holds a store already",
+                hint="Name an empty database, or another `namespace`.",
+            )
 
     def copy(self, pages: Iterable[Sequence[StoredEvent]], progress: Callable[[int], None] | None) -> Adoption:
         """Store the events, all in one COPY: the server writes a page while the next one is made."""

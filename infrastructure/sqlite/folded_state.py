@@ -11,6 +11,7 @@ from typing import Final
 import apsw
 
 from backstory.domain.branches import Lineage
+from backstory.domain.errors import BackupError
 from backstory.domain.packed_events import Touch, unpack
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
 from backstory.domain.stands import Stand
@@ -39,7 +40,10 @@ class FoldedState:
         self._spilled: apsw.Connection | None = None
 
     def take(self, touches: Sequence[Touch], record_at: Callable[[int], bytes]) -> None:
-        """Fold events; those of other branches are passed over. Their records are asked for by index, where needed."""
+        """Fold events; those of other branches are passed over. Their records are asked for by index, where needed.
+
+        Raises `BackupError` where there is no room for a temporary file.
+        """
         limits, stands = self._limits, self._stands
         for at, (position, branch, stream, kind, key, expires_us) in enumerate(touches):
             if position > limits.get(branch, 0):
@@ -77,13 +81,19 @@ class FoldedState:
                 yield new(Stand, (stream, key, *stand))
 
     def _spill(self) -> None:
-        if self._spilled is None:
-            # Without a name it is a file that nobody else sees, and is gone with the connection.
-            self._spilled = apsw.Connection("")
-            self._spilled.execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192")
-            self._spilled.execute(_CREATE)
-        with self._spilled:
-            self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", self._kept())
+        try:
+            if self._spilled is None:
+                # Without a name it is a file that nobody else sees, and is gone with the connection.
+                self._spilled = apsw.Connection("")
+                self._spilled.execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192")
+                self._spilled.execute(_CREATE)
+            with self._spilled:
+                self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", self._kept())
+        except apsw.Error as error:
+            raise BackupError(
+                f"the keys that are more than memory should hold cannot be written to a temporary file: {error}",
+                hint="Make room for one, or name another place by the environment variable SQLITE_TMPDIR.",
+            ) from error
         self._stands.clear()
         self._bound = 0
 

@@ -56,6 +56,17 @@ def test_a_file_that_sqlite_would_take_for_a_part_of_the_new_store_is_in_its_way
     assert b"something" == (place / f"new.db{there}").read_bytes()
 
 
+@pytest.mark.postgres
+def test_a_schema_that_holds_a_store_is_in_the_way_of_a_new_one(store: Any, postgres_url: str) -> None:
+    backup = store.backups.create()
+    with backstory.open(postgres_url) as other:
+        other.set(A, "theirs", 1)
+        for dry_run in (True, False):
+            with pytest.raises(BackupError, match="holds a store already"):
+                store.backups.restore(backup.id, into=postgres_url, dry_run=dry_run)
+        assert {"theirs": 1} == other.items(A)
+
+
 @pytest.mark.parametrize("part", PARTS)
 def test_a_folder_that_is_missing_is_refused_and_not_made(store: Any, tmp_path: Path, part: dict[str, Any]) -> None:
     backup = store.backups.create()

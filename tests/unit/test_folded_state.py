@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backstory.domain.errors import BackupError
 from backstory.domain.events import StoredEvent
-from backstory.domain.packed_events import pack, packed_page, touch_of, unpack
+from backstory.domain.packed_events import Touch, pack, packed_page, touch_of, unpack
 from backstory.domain.stands import Stand, pack_stand, unpack_stand
 from backstory.infrastructure import codec
 from backstory.infrastructure.sqlite.folded_state import FoldedState
@@ -83,3 +85,14 @@ def test_events_and_stands_come_back_from_their_records(steps: Any) -> None:
     folded = FoldedState(_LINEAGE)
     folded.take(page.touches(), page.record)
     assert list(folded.stands()) == [unpack_stand(pack_stand(stand)) for stand in folded.stands()]
+
+
+def test_a_full_disk_is_told_as_what_it_is() -> None:
+    folded = FoldedState(_LINEAGE, most=1)
+    touches: list[Touch] = [(at, 1, "agent:a", "state.set", f"{at}" * 900, None) for at in range(1, 40)]
+    folded.take(touches[:3], bytes)
+    assert folded._spilled is not None
+    folded._spilled.execute("PRAGMA max_page_count = 2")
+    with pytest.raises(BackupError, match="temporary file"):
+        folded.take(touches[3:], bytes)
+    folded.close()
