@@ -15,12 +15,10 @@ import struct
 from typing import Final
 
 from backstory.domain.events import StoredEvent
+from backstory.domain.packed_events import ABSENT, FOUR_ABSENT, HEADER, pack
 
-_HEADER: Final = struct.Struct(">QIQqqBI8I")
-_ABSENT: Final = 0xFFFFFFFF
-#: The same header where correlation, causes, actor and extra are absent, as in most events.
+#: The header where correlation, causes, actor and extra are absent, as in most events.
 _PLAIN_HEADER: Final = struct.Struct(">QIQqqBI3I16sI")
-_FOUR_ABSENT: Final = struct.pack(">4I", *[_ABSENT] * 4)
 _sha256 = hashlib.sha256
 
 
@@ -64,12 +62,12 @@ def link(  # noqa: PLR0917 - the hot path: one argument a stored part, no packin
             len(stream_bytes),
             len(kind_bytes),
             len(name),
-            _FOUR_ABSENT,
+            FOUR_ABSENT,
             len(data),
         )
         return _sha256(b"".join((previous, plain, event_id, stream_bytes, kind_bytes, name, data))).digest()
     key_bytes = None if key is None else key.encode()
-    header = _HEADER.pack(
+    header = HEADER.pack(
         position,
         branch,
         version,
@@ -79,11 +77,11 @@ def link(  # noqa: PLR0917 - the hot path: one argument a stored part, no packin
         cipher_key,
         len(stream_bytes),
         len(kind_bytes),
-        _ABSENT if key_bytes is None else len(key_bytes),
-        _ABSENT if correlation is None else len(correlation),
-        _ABSENT if causes is None else len(causes),
-        _ABSENT if actor is None else len(actor),
-        _ABSENT if extra is None else len(extra),
+        ABSENT if key_bytes is None else len(key_bytes),
+        ABSENT if correlation is None else len(correlation),
+        ABSENT if causes is None else len(causes),
+        ABSENT if actor is None else len(actor),
+        ABSENT if extra is None else len(extra),
         len(data),
     )
     parts = (
@@ -104,22 +102,4 @@ def link(  # noqa: PLR0917 - the hot path: one argument a stored part, no packin
 
 def link_of(previous: bytes, event: StoredEvent) -> bytes:
     """Return the hash that a stored event should have after `previous`."""
-    return link(
-        previous,
-        event.position,
-        event.branch,
-        event.version,
-        event.recorded_us,
-        event.expires_us,
-        event.format,
-        event.cipher_key,
-        event.event_id,
-        event.stream,
-        event.type,
-        event.key,
-        event.correlation,
-        event.causes,
-        event.actor,
-        event.extra,
-        event.data,
-    )
+    return _sha256(previous + pack(event)).digest()

@@ -16,21 +16,32 @@ from typing import Final, NamedTuple
 from backstory.domain.errors import IntegrityError
 from backstory.domain.events import StoredEvent
 
-__all__ = ["PackedPage", "Touch", "chained", "pack", "packed_page", "touch_of", "unpack"]
+__all__ = [
+    "ABSENT",
+    "FOUR_ABSENT",
+    "HEADER",
+    "PackedPage",
+    "Touch",
+    "chained",
+    "pack",
+    "packed_page",
+    "touch_of",
+    "unpack",
+]
 
 #: What tells a fold what happened to whom: position, branch, stream, type, key, expiry in microseconds since 1970.
 Touch = tuple[int, int, str, str, str | None, int | None]
 
 #: A record's length, before it, where records lie behind one another.
 _LENGTH: Final = struct.Struct(">I")
-_HEADER: Final = struct.Struct(">QIQqqBI8I")
-_ABSENT: Final = 0xFFFFFFFF
-_START: Final = _HEADER.size
+HEADER: Final = struct.Struct(">QIQqqBI8I")
+ABSENT: Final = 0xFFFFFFFF
+_START: Final = HEADER.size
 _STREAM: Final = _START + 16
 #: The lengths of correlation, causes, actor and extra: most events have none of these.
 _FOUR: Final = slice(_START - 20, _START - 4)
-_NONE_OF_FOUR: Final = struct.pack(">4I", *[_ABSENT] * 4)
-_unpack = _HEADER.unpack_from
+FOUR_ABSENT: Final = struct.pack(">4I", *[ABSENT] * 4)
+_unpack = HEADER.unpack_from
 _sha256 = hashlib.sha256
 
 
@@ -75,7 +86,7 @@ def touch_of(record: bytes) -> Touch:
         position, branch, _, _, expires_us, _, _, first, second, third, *_ = _unpack(record)
         middle = _STREAM + first
         end = middle + second
-        key = None if third == _ABSENT else record[end : end + third].decode()
+        key = None if third == ABSENT else record[end : end + third].decode()
         stream, kind = record[_STREAM:middle].decode(), record[middle:end].decode()
     except (struct.error, ValueError) as error:
         raise _no_event(error) from error
@@ -105,7 +116,7 @@ def pack(event: StoredEvent) -> bytes:
     ) = event
     stream_bytes, kind_bytes = stream.encode(), kind.encode()
     key_bytes = None if key is None else key.encode()
-    header = _HEADER.pack(
+    header = HEADER.pack(
         position,
         branch,
         version,
@@ -115,11 +126,11 @@ def pack(event: StoredEvent) -> bytes:
         cipher_key,
         len(stream_bytes),
         len(kind_bytes),
-        _ABSENT if key_bytes is None else len(key_bytes),
-        _ABSENT if correlation is None else len(correlation),
-        _ABSENT if causes is None else len(causes),
-        _ABSENT if actor is None else len(actor),
-        _ABSENT if extra is None else len(extra),
+        ABSENT if key_bytes is None else len(key_bytes),
+        ABSENT if correlation is None else len(correlation),
+        ABSENT if causes is None else len(causes),
+        ABSENT if actor is None else len(actor),
+        ABSENT if extra is None else len(extra),
         len(data),
     )
     parts = (
@@ -148,16 +159,16 @@ def unpack(record: bytes, digest: bytes = b"") -> StoredEvent:
         middle = _STREAM + first
         at = middle + second
         stream, kind = record[_STREAM:middle].decode(), record[middle:at].decode()
-        if third != _ABSENT:
+        if third != ABSENT:
             key = record[at : (at := at + third)].decode()
-        if record[_FOUR] != _NONE_OF_FOUR:
-            if correlated != _ABSENT:
+        if record[_FOUR] != FOUR_ABSENT:
+            if correlated != ABSENT:
                 correlation = record[at : (at := at + correlated)]
-            if caused != _ABSENT:
+            if caused != ABSENT:
                 causes = record[at : (at := at + caused)]
-            if acted != _ABSENT:
+            if acted != ABSENT:
                 actor = record[at : (at := at + acted)]
-            if more != _ABSENT:
+            if more != ABSENT:
                 extra = record[at : (at := at + more)]
         if at + said != len(record):
             raise ValueError("its lengths do not add up")  # noqa: TRY301 - told as any other garbage is

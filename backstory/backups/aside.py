@@ -72,7 +72,8 @@ def aside_telling(work: Callable[[Callable[[int], None]], T], progress: Progress
             if progress is not None:
                 _told_on(loop, lambda: told(done))
 
-        return await request_of(lambda: work(from_thread), stop=stopped.set).awaiting(runner)  # type: ignore[no-any-return]
+        done: T = await request_of(lambda: work(from_thread), stop=stopped.set).awaiting(runner)
+        return done
 
     answer: T = yield CallOut(lambda _: work(told), awaiting)
     return answer

@@ -87,7 +87,7 @@ def find(core: Core, wanted: object, encryption: Encryption | None = None) -> Pr
 
     Of copies that need different keys it is one that `encryption` opens, if any.
     """
-    named = target_holding(wanted) if is_path(wanted) else None  # type: ignore[arg-type]
+    named = target_holding(wanted) if is_path(wanted) else None
     surveyed = yield from survey(core, named=named)
     try:
         found = yield from aside(lambda: fitted(surveyed.shelf, encryption))

@@ -9,9 +9,10 @@ from backstory.backups.aside import Progress, telling
 from backstory.backups.bringing_back import Asked, brought_into, checked_point
 from backstory.backups.locating import Located
 from backstory.backups.ordering import for_one_operation
+from backstory.backups.paths import target_holding
 from backstory.backups.renewing import check_into
 from backstory.backups.reports import BackupValidation, RestoreReport
-from backstory.backups.shelf import shelf_of, target_holding
+from backstory.backups.shelf import shelf_of
 from backstory.backups.target import Target
 from backstory.backups.timelines import archived, refuse_beyond
 from backstory.backups.validating import validated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from os import PathLike
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeGuard
 
 from backstory.backups.target import Target
 from backstory.backups.targets import target_of
@@ -24,7 +24,7 @@ def text_of(wanted: object) -> str:
     return str(wanted)
 
 
-def is_path(wanted: object) -> bool:
+def is_path(wanted: object) -> TypeGuard[str | PathLike[str]]:
     """Return whether what names a backup is a path or URL, and no id: ids have neither a slash nor a dot."""
     return isinstance(wanted, PathLike) or (isinstance(wanted, str) and ("/" in wanted or "." in wanted))
 

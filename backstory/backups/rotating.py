@@ -30,7 +30,7 @@ def rewrapped(core: Core, wanted: object, old: Encryption, new: Encryption) -> P
     check_encryption(new, needed=True)
     old, new = old.for_one_operation(), new.for_one_operation()
     check_writable(core, "change the key of a backup")
-    named = target_holding(wanted) if is_path(wanted) else None  # type: ignore[arg-type]
+    named = target_holding(wanted) if is_path(wanted) else None
     surveyed = yield from survey(core, named=named)
     placed = yield from aside(lambda: surveyed.shelf.get(wanted))
     copies = [placed] if named is not None else surveyed.shelf.copies_of(placed)

@@ -14,7 +14,6 @@ from backstory.backups.paths import (
     SHORTEST_PREFIX,
     canonical,
     is_path,
-    names,
     same_file,
     target_holding,
     text_of,
@@ -24,7 +23,7 @@ from backstory.backups.targets import target_of
 from backstory.domain.backup_manifests import is_copy, standings
 from backstory.domain.errors import BackstoryError, BackupError, IntegrityError, NotFoundError
 
-__all__ = ["FileName", "Placed", "Shelf", "Unreachable", "is_path", "names", "shelf_of", "target_holding"]
+__all__ = ["FileName", "Placed", "Shelf", "Unreachable", "shelf_of"]
 
 _ID_DIGITS: Final = 32
 _DAMAGED: Final = "Bring the file back from another copy, or restore another backup."

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from backstory.backups.contents import lineage_in, log_pages
 from backstory.backups.places import Place, place_in
-from backstory.backups.renewing import renewed
+from backstory.backups.renewing import Told, renewed
 from backstory.backups.reports import BackupValidation
 from backstory.backups.scratch import scratch
 from backstory.backups.shelf import Placed, Shelf
@@ -26,7 +26,6 @@ from backstory.opening import open as open_store
 
 __all__ = ["validated"]
 
-Told = Callable[[int], None]
 _EVERYTHING: Final = Selection()
 
 

@@ -8,9 +8,10 @@ from backstory.backups.aside import Progress
 from backstory.backups.bringing_back import Asked
 from backstory.backups.lost import restored_in, validated_in
 from backstory.backups.ordering import check_encryption
+from backstory.backups.paths import is_path, target_holding
 from backstory.backups.reports import BackupValidation, RestoreReport
 from backstory.backups.rotating import with_new_key
-from backstory.backups.shelf import is_path, shelf_of, target_holding
+from backstory.backups.shelf import shelf_of
 from backstory.backups.target import Target
 from backstory.backups.targets import target_of
 from backstory.domain.backup_manifests import Backup

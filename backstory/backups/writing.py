@@ -23,9 +23,9 @@ from backstory.infrastructure.sqlite.folded_state import FoldedState
 
 __all__ = ["Job"]
 
-#: So many events are written before writers in other threads have the interpreter for a moment.
+#: So many events are folded before those in other threads who commit have the interpreter for a moment.
 _SLICE: Final = 100
-#: While nobody commits, so many times that.
+#: While nobody commits, so many times that: others may want it too, and a moment of sleep costs 0.1 ms.
 _IDLE_SLICES: Final = 10
 
 

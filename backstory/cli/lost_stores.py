@@ -82,6 +82,6 @@ def _kept(place: str) -> list[Backup]:
 
 
 def _is_path(wanted: str) -> bool:
-    from backstory.backups.shelf import is_path
+    from backstory.backups.paths import is_path
 
     return is_path(wanted)

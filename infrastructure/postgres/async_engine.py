@@ -299,8 +299,12 @@ class AsyncPostgresEngine(PostgresBase):
 async def _execute(connection: Connection, request: Any) -> Any:
     """Answer a request on a connection; a round goes in one pipeline."""
     if type(request) is Ask:
-        cursor = await connection.execute(placeholders(request.sql), request.params or None, binary=request.binary)
+        cursor = await _started(connection, request)
         return await cursor.fetchall() if cursor.description else []
     async with connection.pipeline():
-        cursors = [await connection.execute(placeholders(ask.sql), ask.params or None) for ask in request.requests]
+        cursors = [await _started(connection, ask) for ask in request.requests]
     return [await cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+
+async def _started(connection: Connection, ask: Ask) -> psycopg.AsyncCursor[tuple[Any, ...]]:
+    return await connection.execute(placeholders(ask.sql), ask.params or None, binary=ask.binary)

@@ -307,8 +307,12 @@ class PostgresEngine(PostgresBase):
 def _execute(connection: Connection, request: Any) -> Any:
     """Answer a request on a connection; a round goes in one pipeline."""
     if type(request) is Ask:
-        cursor = connection.execute(placeholders(request.sql), request.params or None, binary=request.binary)
+        cursor = _started(connection, request)
         return cursor.fetchall() if cursor.description else []
     with connection.pipeline():
-        cursors = [connection.execute(placeholders(ask.sql), ask.params or None) for ask in request.requests]
+        cursors = [_started(connection, ask) for ask in request.requests]
     return [cursor.fetchall() if cursor.description else [] for cursor in cursors]
+
+
+def _started(connection: Connection, ask: Ask) -> psycopg.Cursor[tuple[Any, ...]]:
+    return connection.execute(placeholders(ask.sql), ask.params or None, binary=ask.binary)
