@@ -127,6 +127,7 @@ class Campaign:
         self._nursery = nursery
         self._url = url
         self._lots = random.Random(seed)  # noqa: S311 - a repeatable choice, no secret
+        self._endings: list[str] = []
         self.figures = Figures()
         with backstory.open(url) as store:
             declare(store)
@@ -177,7 +178,7 @@ class Campaign:
         """Resume what a process left, or take it back."""
         began = store.log(types=["migration.*"], correlation_id=last.correlation_id)
         self.figures.amid[list(began)[-1].type.removeprefix("migration.")] += 1
-        if self._lots.random() < 0.5:
+        if self._ending() == "take back":
             self.figures.taken_back += 1
             assert store.migrations.rollback(last.migration_id).status in {"rolled_back", "failed"}
         elif kind == "failing" and not _on_its_way_back(store, last):
@@ -190,6 +191,12 @@ class Campaign:
             assert report.status == {"run": "completed", "failing": "failed", "rollback": "rolled_back"}[kind]
             if kind == "run":
                 assert (len(self._before),) * 2 == (report.items_total, report.items_migrated)
+
+    def _ending(self) -> str:
+        """Draw what is done about a killed process: of each two of them, one is resumed and one taken back."""
+        if not self._endings:
+            self._endings = self._lots.sample(("resume", "take back"), 2)
+        return self._endings.pop()
 
     def _check(self, store: Any) -> None:
         """Assert that all is at one version, and was brought there once."""
