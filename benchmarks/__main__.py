@@ -15,6 +15,7 @@ from typing import Any, Final
 from backstory.measuring.machine import machine, versions
 from benchmarks import (
     appending,
+    backup_memory,
     backup_sizes,
     backup_waits,
     backups,
@@ -51,6 +52,7 @@ ROWS: Final[dict[int, tuple[Callable[[Run], Result], ...]]] = {
         backup_sizes.increments,
         backup_sizes.recorded_runs,
         backup_waits.writers,
+        backup_memory.long_logs,
     ),
 }
 DISTRIBUTIONS: Final = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from struct import Struct
 from typing import Any, Final
 
@@ -65,16 +65,16 @@ def adopt(
     source = _Source(pages)
     tables = _Tables(url, settings)
     try:
-        with tables.connected():
+        with tables.connected(), closing(Adoption()) as adoption:
             tables.begin(log_id)
-            adoption = tables.copy(source, progress)
+            tables.copy(adoption, source, progress)
             adoption.finish()
             tables.finish(adoption, consumers())
+            return adoption.count
     except psycopg.Error as error:
         if source.error is not None:
             raise source.error from None
         raise named(error, tables.action, outcome=tables.outcome) from error
-    return adoption.count
 
 
 def check_place(url: str, settings: Settings) -> None:
@@ -148,10 +148,11 @@ class _Tables:
                 hint="Name an empty database, or another `namespace`.",
             )
 
-    def copy(self, pages: Iterable[Sequence[StoredEvent]], progress: Callable[[int], None] | None) -> Adoption:
+    def copy(
+        self, adoption: Adoption, pages: Iterable[Sequence[StoredEvent]], progress: Callable[[int], None] | None
+    ) -> None:
         """Store the events, all in one COPY: the server writes a page while the next one is made."""
         self.action = "write"
-        adoption = Adoption()
         with self._connection.cursor() as cursor, cursor.copy(_COPY_EVENTS) as copy:
             copy.write(_BEGIN)
             for rows in pages:
@@ -159,7 +160,6 @@ class _Tables:
                 if progress is not None:
                     progress(adoption.count)
             copy.write(_END)
-        return adoption
 
     def finish(self, adoption: Adoption, consumers: Mapping[str, int]) -> None:
         """Make all that is told by the events, and commit."""

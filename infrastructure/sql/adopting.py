@@ -1,7 +1,7 @@
 """Adopting: the rows of a whole log, page by page, as the tables of a new store want them.
 
-Streams, keys and types get their numbers here, from dictionaries, without asking the database; branches are told by
-the events that made and ended them. What else a store keeps is built from the events once they are all there.
+Streams, keys and types get their numbers here, without asking the database; branches are told by the events that made
+and ended them. What else a store keeps is built from the events once they are all there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from backstory.domain.sequencer import (
 from backstory.infrastructure.codec import decode_value
 from backstory.infrastructure.sql.names import OTHER, STATE
 from backstory.infrastructure.sql.statements import split
+from backstory.infrastructure.sqlite.numbered_names import NumberedNames
 
 __all__ = ["Adoption", "Page", "script"]
 
@@ -42,17 +43,24 @@ class Page(NamedTuple):
 
 
 class Adoption:
-    """What is known of a log that is being taken over: `count` events so far, names with their numbers, branches."""
+    """What is known of a log that is being taken over: `count` events so far, names with their numbers, branches.
+
+    Close it.
+    """
 
     def __init__(self) -> None:
         self.count = 0
         self.branches: Final = [BranchRow(MAIN, MAIN_NAME, None, 0, 0, 0)]
-        self._streams: dict[tuple[int, str], int] = {}
-        self._keys: dict[tuple[int, int, str], int] = {}
+        self._used = {MAIN}
+        self._streams: Final[NumberedNames[tuple[int, str]]] = NumberedNames("branch", "name")
+        self._keys: Final[NumberedNames[tuple[int, int, str]]] = NumberedNames("stream", "kind", "name")
         self._types: dict[str, int] = dict(_TYPES)
 
     def page(self, rows: Sequence[StoredEvent]) -> Page:
-        """Return the next rows of a log with numbers for names; raises `IntegrityError` where they do not go on."""
+        """Return the next rows of a log with numbers for names.
+
+        Raises `IntegrityError` where they do not go on, `BackupError` where there is no room for many names.
+        """
         page = Page([], [])
         if not rows:
             return page
@@ -62,7 +70,7 @@ class Adoption:
                 position=self.count + 1,
                 kind="gap",
             )
-        add, streams, keys, types = page.events.append, self._streams, self._keys, self._types
+        add, streams, keys, types = page.events.append, self._streams.recent, self._keys.recent, self._types
         for row in rows:  # the hot loop: no call for a row whose names are known, nothing packed in between
             (
                 at, branch, stream, version, event_id, kind, key, now,
@@ -72,7 +80,7 @@ class Adoption:
             number = None
             if key is not None:
                 sort = STATE if kind in _STATE_TYPES else OTHER
-                number = keys.get((home, sort, key)) or self._key(home, sort, key)
+                number = keys.get((home, sort, key)) or self._keys.number((home, sort, key))
             kind_number = types.get(kind) or self._type(kind)
             place = at, branch, home, version, event_id, kind_number, number
             add((*place, now, end, group, causes, actor, extra, form, lock, data, digest))
@@ -83,7 +91,7 @@ class Adoption:
 
     def finish(self) -> None:
         """Look whether the branches that events are on were made; raises `IntegrityError`."""
-        unknown = {branch for branch, _ in self._streams} - {row.id for row in self.branches}
+        unknown = self._used - {row.id for row in self.branches}
         if unknown:
             raise IntegrityError(
                 f"no event tells of the making of branches {sorted(unknown)}",
@@ -93,13 +101,13 @@ class Adoption:
 
     # What the tables of names get
 
-    def streams(self) -> Iterator[tuple[int, int, str]]:
+    def streams(self) -> Iterator[tuple[Any, ...]]:
         """Return rows (id, branch, name)."""
-        return ((number, *at) for at, number in self._streams.items())
+        return self._streams.rows()
 
-    def keys(self) -> Iterator[tuple[int, int, int, str]]:
+    def keys(self) -> Iterator[tuple[Any, ...]]:
         """Return rows (id, stream, kind, name)."""
-        return ((number, *at) for at, number in self._keys.items())
+        return self._keys.rows()
 
     def types(self) -> Iterator[tuple[int, str]]:
         """Return rows (id, name) of types that not every store knows."""
@@ -109,13 +117,16 @@ class Adoption:
         """Return the branches besides `main`, parents first."""
         return iter(self.branches[1:])
 
+    def close(self) -> None:
+        """Let go of names that are on disk; idempotent."""
+        self._streams.close()
+        self._keys.close()
+
     # New names
 
     def _stream(self, branch: int, name: str) -> int:
-        return self._streams.setdefault((branch, name), len(self._streams) + 1)
-
-    def _key(self, stream: int, kind: int, name: str) -> int:
-        return self._keys.setdefault((stream, kind, name), len(self._keys) + 1)
+        self._used.add(branch)
+        return self._streams.number((branch, name))
 
     def _type(self, name: str) -> int:
         return self._types.setdefault(name, len(self._types) + 1)
@@ -131,7 +142,7 @@ class Adoption:
             data = decode_value(row.data)
             if row.type == SCOPE_CLEARED:
                 for name in data["keys"]:
-                    self._key(home, STATE, name)
+                    self._keys.number((home, STATE, name))
             elif row.type == BRANCH_CREATED:
                 self._fork(row, data)
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,17 +72,17 @@ def _fill(
     consumers: Callable[[], Mapping[str, int]],
     progress: Callable[[int], None] | None,
 ) -> int:
-    adoption = Adoption()
-    tables.begin(log_id)
-    for rows in pages:
-        page = adoption.page(rows)
-        tables.add("insert_event", page.events)
-        tables.add("insert_clear_row", page.clears)
-        if progress is not None:
-            progress(adoption.count)
-    adoption.finish()
-    tables.finish(adoption, consumers())
-    return adoption.count
+    with closing(Adoption()) as adoption:
+        tables.begin(log_id)
+        for rows in pages:
+            page = adoption.page(rows)
+            tables.add("insert_event", page.events)
+            tables.add("insert_clear_row", page.clears)
+            if progress is not None:
+                progress(adoption.count)
+        adoption.finish()
+        tables.finish(adoption, consumers())
+        return adoption.count
 
 
 class _Tables:

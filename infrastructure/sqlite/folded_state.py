@@ -11,11 +11,11 @@ from typing import Final
 import apsw
 
 from backstory.domain.branches import Lineage
-from backstory.domain.errors import BackupError
 from backstory.domain.packed_events import Touch, unpack
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_SET
 from backstory.domain.stands import Stand
 from backstory.infrastructure import codec
+from backstory.infrastructure.sqlite.overflow import made, making_room
 
 __all__ = ["FoldedState"]
 
@@ -81,19 +81,11 @@ class FoldedState:
                 yield new(Stand, (stream, key, *stand))
 
     def _spill(self) -> None:
-        try:
+        with making_room("keys"):
             if self._spilled is None:
-                # Without a name it is a file that nobody else sees, and is gone with the connection.
-                self._spilled = apsw.Connection("")
-                self._spilled.execute("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-8192")
-                self._spilled.execute(_CREATE)
+                self._spilled = made(_CREATE)
             with self._spilled:
                 self._spilled.executemany("INSERT OR REPLACE INTO stands VALUES (?, ?, ?, ?)", self._kept())
-        except apsw.Error as error:
-            raise BackupError(
-                f"the keys that are more than memory should hold cannot be written to a temporary file: {error}",
-                hint="Make room for one, or name another place by the environment variable SQLITE_TMPDIR.",
-            ) from error
         self._stands.clear()
         self._bound = 0
 

@@ -23,6 +23,9 @@ from backstory.domain.ports import LogQuery
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.postgres import adopting as postgres_adopting
 from backstory.infrastructure.sqlite import adopting as sqlite_adopting
+from backstory.infrastructure.sqlite import numbered_names
+from backstory.infrastructure.sqlite.numbered_names import NumberedNames
+from backstory.infrastructure.sqlite.overflow import made
 from backstory.testing.clock import ManualClock
 from backstory.testing.contract import SETTLED
 from backstory.testing.histories import HookedHistories
@@ -226,6 +229,38 @@ def test_a_store_of_every_engine_is_taken_over(store_url: str, target: Target) -
         go_on(source)
         with target.open(clock=clock) as store:
             assert [row[:4] for row in rows_of(source)] == [row[:4] for row in rows_of(store)]
+
+
+@pytest.fixture
+def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no more than three streams and three keys be in memory."""
+    monkeypatch.setattr(NumberedNames.__init__, "__kwdefaults__", {"most": 3})
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_a_log_of_more_names_than_memory_should_hold_is_taken_over(target: Target) -> None:
+    clock = ManualClock()
+    with backstory.open("memory://", clock=clock, **SETTLED) as source:
+        for number in range(40):
+            source.set(f"agent:{number % 7}", f"k{number % 11}", number)
+        written(source, clock)
+        assert_taken_over(source, target, clock)
+
+
+@pytest.mark.usefixtures("little_memory")
+def test_names_that_have_room_nowhere_leave_nothing(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    def tiny(schema: str) -> apsw.Connection:
+        connection = made(schema)
+        connection.execute("PRAGMA max_page_count = 4")
+        return connection
+
+    monkeypatch.setattr(numbered_names, "made", tiny)
+    with backstory.open("memory://") as store:
+        for number in range(40):
+            store.set("agent:a", f"{number:0250}", number)
+        with pytest.raises(BackupError, match="temporary file"):
+            target.adopt(bytes(16), paged(rows_of(store)), consumers=dict)
+    assert [] == target.left()
 
 
 def test_the_tables_are_those_of_a_store_that_was_filled_by_writing(target: Target) -> None:
