@@ -13,7 +13,7 @@ from backstory.domain.events import JSON_FORMAT, StoredEvent
 from backstory.domain.ports import LogQuery, Maintainer, Program, Reader
 from backstory.domain.sequencer import BRANCH_CREATED
 from backstory.infrastructure import codec
-from backstory.projections.state import fold
+from backstory.state_check import OwnFold, state_differences
 
 _PAGE: Final = 2000
 Progress = Callable[[int, int], None]
@@ -99,7 +99,10 @@ class _Walk:
 def verify(
     reader: Reader, care: Maintainer, log_id: bytes, *, after: int, progress: Progress | None
 ) -> Program[VerificationReport]:
-    """Walk the log after a position: numbering, hashes, times, versions, encoding, projections."""
+    """Walk the log after a position: numbering, hashes, times, versions, encoding, projections.
+
+    Raises `StoreUnavailableError` where there is no room for a temporary file that many keys need.
+    """
     head = yield from reader.head()
     branches = yield from reader.branches()
     everything: Lineage = tuple((row.id, FOREVER) for row in branches)
@@ -109,28 +112,34 @@ def verify(
         previous = first[0].hash if first else previous
     walk = _Walk(previous, after, whole=after == 0)
     try:
-        yield from _go_along(walk, reader, everything, head.position, progress)
-        if after == 0:
-            walk.problems.extend(Problem(0, "file", message) for message in (yield from care.damage()))
-        branches = yield from reader.branches()
-        walk.check_forks(branches)
-        if not walk.problems:
-            walk.problems.extend((yield from _check_state(reader, care, branches)))
-            walk.problems.extend(
-                Problem(at, "projection", "the index of causes does not say what this event says; rebuild `causes`")
-                for at in (yield from care.causes_amiss())
-            )
+        with OwnFold() as own:
+            yield from _go_along(walk, reader, everything, head.position, own=own, progress=progress)
+            if after == 0:
+                walk.problems.extend(Problem(0, "file", message) for message in (yield from care.damage()))
+            branches = yield from reader.branches()
+            walk.check_forks(branches)
+            if not walk.problems:
+                everything = tuple((row.id, FOREVER) for row in branches)
+                walk.problems.extend((yield from _check_state(reader, care, own, everything)))
+                walk.problems.extend(
+                    Problem(at, "projection", "the index of causes does not say what this event says; rebuild `causes`")
+                    for at in (yield from care.causes_amiss())
+                )
     except IntegrityError as error:
         walk.problems.append(Problem(walk.position + 1, "file", error.message))
     return VerificationReport(not walk.problems, walk.events, walk.position, walk.previous.hex(), walk.problems)
 
 
-def _go_along(walk: _Walk, reader: Reader, everything: Lineage, end: int, progress: Progress | None) -> Program[None]:
-    """Walk to the end of the log, or to where nothing more is found."""
+def _go_along(
+    walk: _Walk, reader: Reader, everything: Lineage, end: int, *, own: OwnFold, progress: Progress | None
+) -> Program[None]:
+    """Walk to the end of the log, or to where nothing more is found; what is whole from the start on is folded."""
     while walk.position < end:
         page = yield from reader.page(LogQuery(everything, walk.position, end, limit=_PAGE))
         for event in page:
             walk.step(event)
+        if walk.whole and not walk.problems:
+            own.take(page)
         if progress is not None:
             progress(walk.position, end)
         if not page:
@@ -138,35 +147,9 @@ def _go_along(walk: _Walk, reader: Reader, everything: Lineage, end: int, progre
             return
 
 
-def _check_state(reader: Reader, care: Maintainer, branches: list[BranchRow]) -> Program[list[Problem]]:
-    """Compare the current-state projection with a plain fold of each branch's own events."""
-    before = yield from reader.head()
-    projections = yield from care.projections()
-    if any(info.name == "state" and info.checkpoint == 0 for info in projections):
-        return []
-    rows = yield from care.state_rows()
-    folded: set[tuple[int, str, str, int]] = set()
-    for branch in branches:
-        folded.update((yield from _fold_branch(reader, branch.id, before.position)))
-    after = yield from reader.head()
-    if after.position != before.position:
-        return []
-    wrong = sorted(set(rows) ^ folded)
+def _check_state(reader: Reader, care: Maintainer, own: OwnFold, everything: Lineage) -> Program[list[Problem]]:
+    wrong = yield from state_differences(reader, care, own, everything)
     return [Problem(at, "projection", f"{key} of {stream} differs from the fold") for _, stream, key, at in wrong]
-
-
-def _fold_branch(reader: Reader, branch: int, until: int) -> Program[set[tuple[int, str, str, int]]]:
-    own: Lineage = ((branch, FOREVER),)
-    state: dict[tuple[str, str], StoredEvent] = {}
-    after = 0
-    while True:
-        query = LogQuery(own, after, until, types=("state.*", "scope.cleared"), limit=_PAGE)
-        page = yield from reader.page(query)
-        fold(page, codec.decode_value, state, swept=True)
-        if len(page) < _PAGE:
-            break
-        after = page[-1].position
-    return {(branch, stream, key, event.position) for (stream, key), event in state.items()}
 
 
 __all__ = ["Problem", "VerificationReport", "verify"]

@@ -1,4 +1,4 @@
-"""Row 13: long logs, backed up and brought back by processes of their own: the time, and their memory at its peak."""
+"""Row 13: long logs, backed up, validated and brought back by processes of their own: time, and memory at its peak."""
 
 from __future__ import annotations
 
@@ -46,15 +46,21 @@ def long_logs(run: Run) -> Result:
 def _measured(run: Run, events: int, folder: Path) -> Figures:
     source = Path(shutil.copy(filled(run, events), folder / "source.db"))
     made = _by_process("back_up", source, folder)
-    back = _by_process("bring_back", Path(made.pop("path")), folder / "new.db")
-    for figures in (made, back):
-        check_count(figures.pop("events"), events)
-    return {"back up": {**_rates(made, events), "MB": made["MB"]}, "restore": _rates(back, events)}
+    archive = Path(made.pop("path"))
+    back = _by_process("bring_back", archive, folder / "new.db")
+    (folder / "new.db").unlink()
+    looked = _by_process("validate", archive)
+    for figures in (made, back, looked):
+        check_count(figures["events"], events)
+    return {
+        "back up": {**_rates(made), "MB": made["MB"]},
+        "restore": _rates(back),
+        "validate": _rates(looked),
+    }
 
 
-def _rates(figures: Mapping[str, float], events: int) -> dict[str, float]:
-    seconds = figures["s"]
-    return {"s": seconds, "events/s": events / seconds, _PEAK: figures[_PEAK]}
+def _rates(figures: Mapping[str, float]) -> dict[str, float]:
+    return {"s": figures["s"], "events/s": figures["events"] / figures["s"], _PEAK: figures[_PEAK]}
 
 
 # In a process of its own
@@ -80,7 +86,20 @@ def _bring_back(archive: str, new: str) -> dict[str, Any]:
     return {"s": seconds, "events": report.events}
 
 
-_WORK: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {"back_up": _back_up, "bring_back": _bring_back}
+def _validate(archive: str) -> dict[str, Any]:
+    with backstory.open("memory://") as store:
+        report, seconds = timed(lambda: store.backups.validate(archive))
+    if not report.is_valid:
+        msg = f"what was backed up cannot be restored: {report}"
+        raise AssertionError(msg)
+    return {"s": seconds, "events": report.events}
+
+
+_WORK: Final[Mapping[str, Callable[..., dict[str, Any]]]] = {
+    "back_up": _back_up,
+    "bring_back": _bring_back,
+    "validate": _validate,
+}
 
 
 def _peak_mb() -> float:

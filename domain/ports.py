@@ -225,6 +225,19 @@ class ProjectionInfo(NamedTuple):
     rows: int
 
 
+class StateRow(NamedTuple):
+    """A row of the current-state projection: the position of the write that a branch has of a key, and its own place.
+
+    Places are an engine's own; rows come in their order.
+    """
+
+    place: tuple[int, int]
+    branch: int
+    stream: str
+    key: str
+    position: int
+
+
 class Maintainer(Protocol):
     """An engine's care of its projections and numbers."""
 
@@ -236,8 +249,8 @@ class Maintainer(Protocol):
         """Drop the current-state projection; readers go to the events until it is rebuilt."""
         ...
 
-    def state_rows(self) -> Program[list[tuple[int, str, str, int]]]:
-        """Return the projection as it stands: (branch, stream, key, position), sorted."""
+    def state_rows(self, after: tuple[int, int]) -> Program[list[StateRow]]:
+        """Return the next rows of the projection as it stands, behind a place, at first (0, 0); none at its end."""
         ...
 
     def rebuild_causes(self) -> Program[ProjectionInfo]:

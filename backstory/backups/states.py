@@ -54,7 +54,9 @@ def state_of(
     Only those events are looked at that wrote what is still there. Memory follows what is selected. `told` hears up to
     which position events have been gone through.
     """
-    stands = stands_of(chain, place, selection, scopes, encryption=encryption)
+    stands = {
+        (stand.stream, stand.key): stand for stand in stands_of(chain, place, selection, scopes, encryption=encryption)
+    }
     return _values(chain, stands, encryption, told or _nobody)
 
 
@@ -65,35 +67,44 @@ def stands_of(
     scopes: Collection[Scope | str] | None,
     *,
     encryption: Encryption | None,
-) -> dict[At, Stand]:
-    """Return where the keys stood that were present at a point.
+) -> Iterator[Stand]:
+    """Yield where the keys stood that were present at a point, by scope and key.
 
     Each backup's own fold is taken as far as it lies before the point; only the events of the one that the point lies
-    in are folded.
+    in are folded. More keys than memory should hold are on disk.
     """
     wanted = None if scopes is None else set(map(str, scopes))
-    stands: dict[At, Stand] = {}
-    for placed in chain:
-        whole = placed.entry.backup.position <= place.position
-        for stand in stands_in(placed, encryption) if whole else _folded(placed, place, encryption):
-            if (wanted is None or stand.stream in wanted) and selection.fits(stand.stream, stand.key):
-                stands[stand.stream, stand.key] = stand
-    return {at: stand for at, stand in stands.items() if stand.present(place.instant_us)}
 
+    def fits(stand: Stand) -> bool:
+        return (wanted is None or stand.stream in wanted) and selection.fits(stand.stream, stand.key)
 
-def _folded(placed: Placed, place: Place, encryption: Encryption | None) -> Iterator[Stand]:
-    lineage: Lineage = lineage_in(placed, encryption)
-    folded = FoldedState(tuple((branch, min(limit, place.position)) for branch, limit in lineage))
-    in_log_order = placed.entry.backup.scopes is None
+    whole = [placed for placed in chain if placed.entry.backup.position <= place.position]
+    rest = chain[len(whole) :]
+    folded = FoldedState(_lineage_at(rest, place, encryption))
     try:
-        for records in own_records(placed, encryption):
-            touches = list(map(touch_of, records))
-            if in_log_order and touches[0][0] > place.position:
-                break
-            folded.take(touches, records.__getitem__)
-        yield from folded.stands()
+        for placed in whole:
+            folded.settle(filter(fits, stands_in(placed, encryption)))
+        for placed in rest:
+            _fold(folded, placed, place, encryption)
+        yield from (stand for stand in folded.stands() if stand.present(place.instant_us) and fits(stand))
     finally:
         folded.close()
+
+
+def _lineage_at(chain: Sequence[Placed], place: Place, encryption: Encryption | None) -> Lineage:
+    """Return the lineage up to a point of those who hold it and more."""
+    lineage = lineage_in(chain[0], encryption) if chain else ()
+    return tuple((branch, min(limit, place.position)) for branch, limit in lineage)
+
+
+def _fold(folded: FoldedState, placed: Placed, place: Place, encryption: Encryption | None) -> None:
+    """Fold the events of a backup up to a point."""
+    in_log_order = placed.entry.backup.scopes is None
+    for records in own_records(placed, encryption):
+        touches = list(map(touch_of, records))
+        if in_log_order and touches[0][0] > place.position:
+            break
+        folded.take(touches, records.__getitem__)
 
 
 def _nobody(_: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -12,7 +12,7 @@ from backstory.backups.renewing import Told, renewed
 from backstory.backups.reports import BackupValidation
 from backstory.backups.scratch import scratch
 from backstory.backups.shelf import Placed, Shelf
-from backstory.backups.states import At, stands_of, state_of
+from backstory.backups.states import stands_of, state_of
 from backstory.domain.branches import Lineage
 from backstory.domain.errors import BackstoryError, BackupError, EncryptionError, IntegrityError, StoreUnavailableError
 from backstory.domain.ports import Program, Reader
@@ -145,9 +145,9 @@ def _read_state(reader: Reader, lineage: Lineage, place: Place) -> Program[State
     return found
 
 
-def _hash_of(state: dict[At, Stand]) -> StateHash:
+def _hash_of(state: Iterable[Stand]) -> StateHash:
     found = StateHash()
-    for stand in state.values():
+    for stand in state:
         found.add(pack_stand(stand))
     return found
 

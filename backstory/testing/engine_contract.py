@@ -29,6 +29,7 @@ from backstory.infrastructure import codec
 from backstory.infrastructure.clock import new_id
 from backstory.projections.state import fold
 from backstory.runners import Runner
+from backstory.state_check import state_rows
 from backstory.testing.clock import ManualClock
 
 __all__ = ["EngineContract"]
@@ -321,13 +322,13 @@ class EngineContract:
         expected = sorted((MAIN, stream, key, row.position) for (stream, key), row in state.items())
         listed = ask(engine, engine.listing(MAIN_LINEAGE, "s", None, ""))
 
-        assert expected == sorted(ask(engine, engine.state_rows()))
+        assert expected == sorted(ask(engine, state_rows(engine)))
         ask(engine, engine.drop_state())
-        assert ask(engine, engine.state_rows()) == []
+        assert ask(engine, state_rows(engine)) == []
         assert listed == ask(engine, engine.listing(MAIN_LINEAGE, "s", None, ""))
         engine.commit([writing("s", "late")])
         ask(engine, engine.rebuild_state())
-        rows = ask(engine, engine.state_rows())
+        rows = ask(engine, state_rows(engine))
         assert expected == sorted(row for row in rows if row[2] != "late")
         assert len(expected) + 1 == len(rows)
 

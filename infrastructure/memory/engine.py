@@ -15,7 +15,19 @@ from backstory.domain.errors import StoreClosedError
 from backstory.domain.events import JSON_FORMAT, StoredEvent
 from backstory.domain.packed_events import PackedPage, packed_page
 from backstory.domain.patterns import any_match
-from backstory.domain.ports import Clock, Held, LogHead, LogQuery, Program, ProjectionInfo, Recovery, Step, Stop, never
+from backstory.domain.ports import (
+    Clock,
+    Held,
+    LogHead,
+    LogQuery,
+    Program,
+    ProjectionInfo,
+    Recovery,
+    StateRow,
+    Step,
+    Stop,
+    never,
+)
 from backstory.domain.sequencer import SCOPE_CLEARED, STATE_DELETED, STATE_EXPIRED, STATE_SET, Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.codec import reads_of, shared_reads_of
@@ -486,10 +498,11 @@ class MemoryEngine:
         self._state = None
 
     @_locked
-    def state_rows(self) -> list[tuple[int, str, str, int]]:
-        """Return the projection's rows."""
+    def state_rows(self, after: tuple[int, int]) -> list[StateRow]:
+        """Return all of the projection's rows at once."""
         held = self._state or {}
-        return sorted((b, stream, key, at) for (b, stream), keys in held.items() for key, at in keys.items())
+        rows = sorted((b, stream, key, at) for (b, stream), keys in held.items() for key, at in keys.items())
+        return [StateRow((number, 0), *row) for number, row in enumerate(rows, 1) if number > after[0]]
 
     @_locked
     def projections(self) -> list[ProjectionInfo]:

@@ -123,8 +123,9 @@ SELECT kept FROM projections WHERE name = 'state'
 SELECT count(*) FROM state
 
 -- name: state_rows
-SELECT s.branch, s.name, k.name, c.position FROM state c
+SELECT c.stream, c.key, s.branch, s.name, k.name, c.position FROM state c
 JOIN keys k ON k.id = c.key JOIN streams s ON s.id = c.stream
+WHERE (c.stream, c.key) > (:stream, :key) ORDER BY c.stream, c.key LIMIT :limit
 
 -- name: drop_state
 DELETE FROM state

@@ -9,13 +9,15 @@ from backstory.domain.branches import FOREVER, BranchRow, Lineage
 from backstory.domain.chain import genesis
 from backstory.domain.commits import NEVER, KeyHead
 from backstory.domain.events import StoredEvent
-from backstory.domain.ports import Held, LogHead, Program, ProjectionInfo
+from backstory.domain.ports import Held, LogHead, Program, ProjectionInfo, StateRow
 from backstory.infrastructure.sql.events import EventReader
 from backstory.infrastructure.sql.names import STATE
 from backstory.infrastructure.sql.query import as_glob, as_like
 from backstory.infrastructure.sql.statements import Ask, Exclusive
 
 SET_TYPE: Final = 1
+#: So many rows of the projection come at once.
+_ROWS: Final = 5000
 Last = tuple[int, int, int, int | None, bytes]
 
 
@@ -221,10 +223,11 @@ class SqlReader(EventReader):
         """Drop the current-state projection."""
         yield Exclusive((Ask(self._q["drop_state"], {}), Ask(self._q["keep_state"], {"kept": 0})))
 
-    def state_rows(self) -> Program[list[tuple[int, str, str, int]]]:
-        """Return the projection's rows, sorted."""
-        rows = yield Ask(self._q["state_rows"], {})
-        return sorted((branch, stream, key, at) for branch, stream, key, at in rows)
+    def state_rows(self, after: tuple[int, int]) -> Program[list[StateRow]]:
+        """Return the projection's next rows."""
+        stream, key = after
+        rows = yield Ask(self._q["state_rows"], {"stream": stream, "key": key, "limit": _ROWS})
+        return [StateRow((home, number), *row) for home, number, *row in rows]
 
     def rebuild_causes(self) -> Program[ProjectionInfo]:
         """Build the index from causes to effects again, in the database."""

@@ -5,7 +5,7 @@ What is folded is one branch's view. Whether a value is expired is up to whoever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import apsw
@@ -59,10 +59,16 @@ class FoldedState:
                 cleared = codec.decode_value(unpack(record_at(at)).data)["keys"]
                 stands.setdefault(stream, {}).update(dict.fromkeys(cleared, _REMOVED))
         self._bound += len(touches)
-        if self._bound > self._most:
-            self._bound = sum(map(len, stands.values()))
-            if self._bound > self._most // 2:
-                self._spill()
+        self._make_room()
+
+    def settle(self, told: Iterable[Stand]) -> None:
+        """Take what another fold says of keys in place of what is known of them; raises as `take` does."""
+        stands = self._stands
+        for stream, key, position, expires_us in told:
+            stands.setdefault(stream, {})[key] = position, expires_us
+            self._bound += 1
+            if self._bound > self._most:
+                self._make_room()
 
     def stands(self) -> Iterator[Stand]:
         """Yield what became of each key, by scope and key."""
@@ -79,6 +85,12 @@ class FoldedState:
         for stream in sorted(self._stands):
             for key, stand in sorted(self._stands[stream].items()):
                 yield new(Stand, (stream, key, *stand))
+
+    def _make_room(self) -> None:
+        if self._bound > self._most:
+            self._bound = sum(map(len, self._stands.values()))
+            if self._bound > self._most // 2:
+                self._spill()
 
     def _spill(self) -> None:
         with making_room("keys"):

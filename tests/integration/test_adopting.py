@@ -26,6 +26,7 @@ from backstory.infrastructure.sqlite import adopting as sqlite_adopting
 from backstory.infrastructure.sqlite import numbered_names
 from backstory.infrastructure.sqlite.numbered_names import NumberedNames
 from backstory.infrastructure.sqlite.overflow import made
+from backstory.state_check import state_rows
 from backstory.testing.clock import ManualClock
 from backstory.testing.contract import SETTLED
 from backstory.testing.histories import HookedHistories
@@ -135,7 +136,7 @@ def answers(store: StateStore) -> dict[str, Any]:
         "head": head,
         "branches": branches,
         "rows": rows_of(store),
-        "state": run(engine.state_rows()),
+        "state": run(state_rows(engine)),
         "numbers": {name: numbers[name] for name in ("events", "streams", "branches")},
         "expired": [run(engine.expired(row.id, 2**60)) for row in branches],
     }

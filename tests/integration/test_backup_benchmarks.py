@@ -8,7 +8,7 @@ import pytest
 
 import backstory
 from backstory.testing.postgres import PostgresServer
-from benchmarks import backup_sizes, backup_waits, peer_backups, real_runs
+from benchmarks import backup_memory, backup_sizes, backup_waits, peer_backups, real_runs
 from benchmarks.backing_up import Source, created, restored
 from benchmarks.contest import Run
 from tests.support.runs import assistant, lines, user
@@ -65,6 +65,17 @@ def test_increments_are_measured_beside_the_full_backup_that_they_build_on(tmp_p
 
     assert figures["full", "events"] >= 20_000
     assert pytest.approx(figures["incremental", "MB"] / figures["full", "MB"]) == figures["incremental", "MB / full"]
+
+
+def test_the_memory_of_processes_is_told_for_each_kind_of_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup_memory, "sizes", lambda _: [500, 1000])
+    found = backup_memory.long_logs(Run(tmp_path, "quick", 1, tell=lambda _: None))
+    peaks = {figure.who: figure.median for figure in found.figures if figure.metric == "peak MB"}
+    assert {f"{work}, {size} events" for work in ("back up", "restore", "validate") for size in ("500", "1,000")} == {
+        *peaks
+    }
+    assert all(10 < peak < 1000 for peak in peaks.values())
+    assert len(found.claims) == len(peaks)
 
 
 def test_recorded_runs_are_measured_against_what_their_archive_holds(tmp_path: Path) -> None:

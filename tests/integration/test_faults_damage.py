@@ -322,6 +322,12 @@ def test_a_file_that_lost_its_id_is_reported(path: Path) -> None:
         ("UPDATE events SET actor = x'61' WHERE position = 3", "hash"),
         ("DELETE FROM events WHERE position = 3", "gap"),
         ("DELETE FROM state", "projection"),
+        ("UPDATE state SET position = position - 1", "projection"),
+        ("DELETE FROM state WHERE stream = (SELECT id FROM streams WHERE branch = 1)", "projection"),
+        (
+            "INSERT INTO state SELECT stream, id, 1, NULL FROM keys WHERE id NOT IN (SELECT key FROM state)",
+            "projection",
+        ),
         ("DELETE FROM causes", "projection"),
         ("UPDATE causes SET cause = 2", "projection"),
         ("INSERT INTO causes VALUES (3, 4)", "projection"),

@@ -96,3 +96,17 @@ def test_a_full_disk_is_told_as_what_it_is() -> None:
     with pytest.raises(BackupError, match="temporary file"):
         folded.take(touches[3:], bytes)
     folded.close()
+
+
+@given(_steps, st.integers(0, 40), st.integers(1, 5))
+def test_who_goes_on_from_another_fold_comes_to_the_same(steps: Any, cut: int, most: int) -> None:
+    rows = rows_of(steps)
+    whole, first, second = FoldedState(_LINEAGE), FoldedState(_LINEAGE), FoldedState(_LINEAGE, most=most)
+    for folded, part in ((whole, rows), (first, rows[:cut])):
+        page = packed_page(part)
+        folded.take(page.touches(), page.record)
+    second.settle(first.stands())
+    page = packed_page(rows[cut:])
+    second.take(page.touches(), page.record)
+    assert list(whole.stands()) == list(second.stands())
+    second.close()
