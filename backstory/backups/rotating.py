@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from backstory.backups.announcing import said
@@ -13,13 +14,13 @@ from backstory.backups.finding import Survey, survey
 from backstory.backups.fitting import opens
 from backstory.backups.ordering import check_encryption, check_writable
 from backstory.backups.paths import is_path, target_holding
-from backstory.backups.shelf import Placed
+from backstory.backups.shelf import FileName, Placed
 from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.errors import BackupError
 from backstory.domain.ports import Program
 from backstory.infrastructure.archives.encryption import Encryption
-from backstory.infrastructure.archives.rewrapping import rewrap
+from backstory.infrastructure.archives.rewrapping import Rewrapping, rewrap
 
 __all__ = ["rewrapped", "with_new_key"]
 
@@ -40,11 +41,55 @@ def rewrapped(core: Core, wanted: object, old: Encryption, new: Encryption) -> P
     if sorting.closed or not sorting.ours or (named is None and surveyed.hidden(placed.entry.backup.id)):
         yield from aside(lambda: _refuse(surveyed, placed, sorting, old, new))
     renewed = {each.entry.backup.path: each.entry for each in sorting.done}
-    for each in sorting.ours:
-        entry = yield from aside(partial(_renewed, each, old, new))
+    for entry in (yield from _changed(core, sorting.ours, old, new)):
         renewed[entry.backup.path] = entry
-        yield from _told(core, entry)
     return renewed[placed.entry.backup.path].backup
+
+
+def _changed(core: Core, files: Sequence[Placed], old: Encryption, new: Encryption) -> Program[list[Entry]]:
+    """Give files another key, each told as it gets it; none does unless all of them are written beside the old ones."""
+    found = []
+    written = yield from aside(lambda: _written(files, old, new))
+    try:
+        for each in written:
+            entry = yield from aside(each.publish)
+            yield from _told(core, entry)
+            found.append(entry)
+    finally:
+        _abandon(written)
+    return found
+
+
+class _Written(NamedTuple):
+    """A file with another key that is to take the place of one that has this name."""
+
+    name: FileName
+    made: Rewrapping
+
+    def publish(self) -> Entry:
+        self.made.publish()
+        return entry_at(self.name.path, path=self.name.path, name=self.name.name)
+
+
+def _written(files: Iterable[Placed], old: Encryption, new: Encryption) -> list[_Written]:
+    """Write files with another key, one for each name: where a name is a second link, replacing the first leaves it.
+
+    Raises what is wrong with any of them, and nothing is left then.
+    """
+    found: list[_Written] = []
+    with ExitStack() as stack:
+        for placed in files:
+            for name in {os.path.realpath(each.path): each for each in reversed(placed.names)}.values():
+                made = Rewrapping(name.path, old, new)
+                stack.callback(made.abandon)
+                found.append(_Written(name, made))
+        stack.pop_all()
+    return found
+
+
+def _abandon(written: Iterable[_Written]) -> None:
+    for each in written:
+        each.made.abandon()
 
 
 class _Sorting(NamedTuple):
@@ -88,7 +133,12 @@ def with_new_key(placed: Placed, old: Encryption, new: Encryption) -> Backup:
     """Have a backup that was found need another key, and return it as it is then. It blocks."""
     if "://" in placed.entry.backup.path:
         raise _in_no_folder(placed.entry.backup)
-    return _renewed(placed, old, new).backup
+    written = _written([placed], old, new)
+    try:
+        entries = [each.publish() for each in written]
+    finally:
+        _abandon(written)
+    return next(each.backup for each in entries if each.backup.path == placed.entry.backup.path)
 
 
 def _in_no_folder(backup: Backup) -> BackupError:
@@ -98,12 +148,6 @@ def _in_no_folder(backup: Backup) -> BackupError:
         path=backup.path,
         hint="Copy it to a folder, change its key there, and put it back.",
     )
-
-
-def _renewed(placed: Placed, old: Encryption, new: Encryption) -> Entry:
-    path = placed.entry.backup.path
-    rewrap(path, old, new)
-    return entry_at(path, path=path, name=placed.entry.name)
 
 
 def _told(core: Core, entry: Entry) -> Program[None]:

@@ -37,6 +37,11 @@ class FileName(NamedTuple):
     target: Target
     name: str
 
+    @property
+    def path(self) -> str:
+        """The path, or URL."""
+        return self.target.path_of(self.name)
+
 
 class Placed(NamedTuple):
     """A backup, and the target that holds its file.
@@ -63,7 +68,7 @@ class Placed(NamedTuple):
     @property
     def paths(self) -> tuple[str, ...]:
         """All the paths, or URLs, of the file."""
-        return tuple(target.path_of(name) for target, name in self.names)
+        return tuple(each.path for each in self.names)
 
 
 class Unreachable(NamedTuple):

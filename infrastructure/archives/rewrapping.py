@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
+from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
 from typing import BinaryIO
@@ -18,30 +20,54 @@ from backstory.infrastructure.archives.layout import END_MAGIC
 from backstory.infrastructure.archives.source import InputFile, opened
 from backstory.infrastructure.archives.tail import Tail, read_tail
 
-__all__ = ["rewrap"]
+__all__ = ["Rewrapping", "rewrap"]
 
 _BLOCK_BYTES = 1024 * 1024
 
 
-def rewrap(path: str | PathLike[str], old: Encryption, new: Encryption) -> str:
-    """Have an archive need another key or passphrase, and return the new key's id.
+class Rewrapping:
+    """An archive with another key or passphrase, whole and on disk beside the one whose place it is to take.
 
-    The chunks are copied, not encrypted again, and the cipher stays the archive's. The old file is replaced in one
-    step, once the new one is on disk; copies of the old one still open with the old key. Raises `EncryptionError` for a
-    wrong key or a plain archive, `IntegrityError` for a damaged one, `BackupError` for what cannot be read or written;
-    the file is what it was then.
+    The chunks are copied, not encrypted again, and the cipher stays the archive's. Copies of the old file still open
+    with the old key. Until it is published the file is what it was; either `publish` or `abandon` it.
     """
-    with opened(path) as file:
-        try:
-            head = read_head(file)
-            tail = read_tail(file, head)
-            slot = _new_slot(head, old, new, file.name)
-            # Not through a link: what it points to is the archive.
-            with atomic_file(Path(path).resolve(), replace=True) as target:
+
+    def __init__(self, path: str | PathLike[str], old: Encryption, new: Encryption) -> None:
+        """Write it. Raises `EncryptionError` for a wrong key or a plain archive, `IntegrityError` for a damaged one.
+
+        Raises `BackupError` for what cannot be read or written. Then nothing is left of it.
+        """
+        with ExitStack() as stack, opened(path) as file:
+            try:
+                head = read_head(file)
+                tail = read_tail(file, head)
+                slot = _new_slot(head, old, new, file.name)
+                # Not through a link: what it points to is the archive.
+                target = stack.enter_context(atomic_file(Path(path).resolve(), replace=True))
                 _copy(file, target, head_bytes(head.header, slot), head, tail)
-        except BrokenError as error:
-            raise error.told(file.name) from error
-    return slot.key_id
+            except BrokenError as error:
+                raise error.told(file.name) from error
+            self._place = stack.pop_all()
+        self.key_id = slot.key_id
+
+    def publish(self) -> None:
+        """Replace the old file in one step; raises `BackupError`."""
+        self._place.close()
+
+    def abandon(self) -> None:
+        """Leave nothing of it behind, unless it was published."""
+        self._place.__exit__(_AbandonedError, _AbandonedError(), None)
+
+
+class _AbandonedError(Exception):
+    """Nobody wants what was written."""
+
+
+def rewrap(path: str | PathLike[str], old: Encryption, new: Encryption) -> str:
+    """Have an archive need another key or passphrase, and return the new key's id; raises as `Rewrapping` does."""
+    made = Rewrapping(path, old, new)
+    made.publish()
+    return made.key_id
 
 
 def _new_slot(head: Head, old: Encryption, new: Encryption, name: str) -> KeySlot:
@@ -69,6 +95,8 @@ def _copy(file: InputFile, target: BinaryIO, new_head: bytes, head: Head, tail: 
             target.write(block)
             left -= len(block)
         target.write(after.digest() + END_MAGIC)
+        target.flush()
+        os.fsync(target.fileno())
     except OSError as error:
         raise not_written(file.name, error) from error
     if not hmac.compare_digest(before.digest(), tail.whole):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,6 +122,49 @@ def test_where_one_copy_cannot_get_the_key_none_does_and_it_is_named(
     store.backups.rewrap(copy, THIRD_KEY, OTHER_KEY)
     store.backups.rewrap(backup.id, KEY, OTHER_KEY)
     assert is_opened(store, backup.path, OTHER_KEY)
+
+
+@pytest.mark.parametrize("wrong", ["damaged", "folder"])
+def test_a_copy_that_fails_only_when_it_is_written_keeps_the_others_from_getting_the_key(
+    store: StateStore, copied: tuple[Backup, Path], monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    backup, copy = copied
+    if wrong == "damaged":
+        stored = copy.read_bytes()
+        copy.write_bytes(flipped(stored, len(stored) // 2))
+    else:
+        refuse_new_files_in(copy.parent, monkeypatch)
+    before = {path: path.read_bytes() for path in (Path(backup.path), copy)}
+    with pytest.raises((BackupError, IntegrityError), match=str(copy)):
+        store.backups.rewrap(backup.id, KEY, OTHER_KEY)
+    assert before == {path: path.read_bytes() for path in before}
+    assert [] == [path for place in before for path in place.parent.iterdir() if path.name.startswith(".")]
+    assert [] == list(store.log(types="backup.rewrapped"))
+
+
+def refuse_new_files_in(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def refusing(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & os.O_CREAT and Path(path).parent == folder and str(path).endswith(".partial"):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, flags, *rest, **more)
+
+    monkeypatch.setattr("os.open", refusing)
+
+
+@pytest.mark.parametrize("by_path", [True, False])
+def test_every_name_of_a_file_gets_the_key(store: StateStore, tmp_path: Path, by_path: bool) -> None:
+    store.backups.create(target=tmp_path / "a")
+    backup = store.backups.create(encryption=KEY)
+    for number, link in enumerate((Path.symlink_to, Path.hardlink_to)):
+        link(tmp_path / "a" / f"{number}.bsa", Path(backup.path))
+
+    assert backup.path == store.backups.rewrap(backup.path if by_path else backup.id, KEY, OTHER_KEY).path
+
+    for path in (backup.path, tmp_path / "a" / "0.bsa", tmp_path / "a" / "1.bsa"):
+        assert (False, True) == (is_opened(store, path, KEY), is_opened(store, path, OTHER_KEY))
+    assert (tmp_path / "a" / "0.bsa").is_symlink()
 
 
 def test_a_copy_behind_a_url_is_named(store: StateStore) -> None:
