@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import binascii
 import os
+import selectors
 import shlex
 import stat
 import subprocess
+import time
 from base64 import b64decode, urlsafe_b64decode
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +21,8 @@ __all__ = ["KEY_BYTES", "command_of", "key_from_command", "key_from_file", "key_
 KEY_BYTES: Final = 32
 _HEX_DIGITS: Final = 2 * KEY_BYTES
 _MOST_BYTES: Final = 1024
+_MOST_COMPLAINED: Final = 64 * 1024
+_BLOCK_BYTES: Final = 64 * 1024
 _FORMS: Final = "Give 32 bytes: as they are, as 64 hexadecimal digits, or as Base64."
 
 
@@ -79,16 +83,56 @@ def key_from_command(words: Sequence[str], *, timeout_s: float) -> bytes:
     # The arguments may be secrets; the program's name is enough to find the line in a configuration.
     name = f"the key command {shown(words[0])}"
     try:
-        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=False)
+        done = _ran(words, timeout_s)
     except subprocess.TimeoutExpired:
         # Without its cause, which holds the arguments and the output so far.
         raise EncryptionError(f"{name} took longer than {timeout_s} s", hint="Run it by hand, and see why.") from None
     except (OSError, ValueError) as error:
         words_of_it = error.strerror if isinstance(error, OSError) else "its words are no command"
         raise EncryptionError(f"cannot run {name}: {words_of_it}", hint="Check the path of the program.") from None
+    if len(done.stdout) > _MOST_BYTES:
+        raise EncryptionError(f"{name} prints more than a key", hint=_FORMS)
     if done.returncode:
         raise EncryptionError(f"{name} failed with {done.returncode}{_complaint(done)}", hint="Run it by hand.")
     return key_of(done.stdout, source=f"the output of {name}")
+
+
+def _ran(words: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
+    """Run a command that prints a key, until it ends, or has printed too much for one: some never end."""
+    with subprocess.Popen(
+        words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    ) as process:
+        ends = time.monotonic() + timeout_s
+        try:
+            printed, complained = _outputs(process, ends)
+            if len(printed) > _MOST_BYTES:
+                process.kill()
+            code = process.wait(max(0.0, ends - time.monotonic()))
+            return subprocess.CompletedProcess(words, code, printed, complained)
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _outputs(process: subprocess.Popen[bytes], ends: float) -> tuple[bytes, bytes]:
+    """Return what a command prints, and the beginning of its complaints; raises `TimeoutExpired`."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    printed, complained = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, (printed, _MOST_BYTES + 1))
+        selector.register(process.stderr, selectors.EVENT_READ, (complained, _MOST_COMPLAINED))
+        while selector.get_map() and len(printed) <= _MOST_BYTES:
+            left_s = ends - time.monotonic()
+            if left_s <= 0:
+                raise subprocess.TimeoutExpired(process.args, left_s)
+            for each, _ in selector.select(left_s):
+                taken, most = each.data
+                block = os.read(each.fd, _BLOCK_BYTES)
+                taken += block[: most - len(taken)]
+                if not block:
+                    selector.unregister(each.fileobj)
+    return bytes(printed), bytes(complained)
 
 
 def _complaint(done: subprocess.CompletedProcess[bytes]) -> str:

@@ -276,6 +276,19 @@ class TestAKeyCommand:
             Encryption(key_command=[sys.executable, "-c", f"print('{SECRET}')"]).secret()
         assert SECRET not in str(caught.value)
 
+    def test_that_prints_without_an_end_is_stopped_once_it_is_more_than_a_key(self) -> None:
+        for said in ("0" * 64, SECRET):
+            with pytest.raises(EncryptionError, match="prints more than a key") as caught:
+                Encryption(key_command=[sys.executable, "-c", f"while True: print('{said}')"]).secret()
+            assert SECRET not in str(caught.value)
+
+    def test_that_complains_at_length_is_heard_to_its_end(self) -> None:
+        script = f"import sys; sys.stderr.write('no ' * 500_000); print('{KEY.hex()}'); sys.exit(len(sys.argv) - 1)"
+        assert KEY == Encryption(key_command=[sys.executable, "-c", script]).secret()
+        with pytest.raises(EncryptionError, match="failed with 1: 'no no") as caught:
+            Encryption(key_command=[sys.executable, "-c", script, "fail"]).secret()
+        assert len(str(caught.value)) < 1000
+
     def test_that_is_none_or_takes_too_long_is_an_error_of_ours(self) -> None:
         with pytest.raises(EncryptionError, match=r"cannot run .*No such file"):
             Encryption(key_command=["/nowhere/at/all"]).secret()
