@@ -26,7 +26,7 @@ class Once:
 
     def due(self, made: datetime, last: datetime | None, runs: int) -> datetime | None:  # noqa: ARG002 - as all have it
         """Return when it comes due next, None where it does no more."""
-        return None if runs else made + timedelta(seconds=self.delay_s)
+        return None if runs else _later(made, self.delay_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Every:
         """Return when it comes due next, None where it does no more."""
         if self.max_runs is not None and runs >= self.max_runs:
             return None
-        return (made if last is None else last) + timedelta(seconds=self.interval_s)
+        return _later(made if last is None else last, self.interval_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,14 @@ class Cron:
     def due(self, made: datetime, last: datetime | None, runs: int) -> datetime | None:  # noqa: ARG002 - as all have it
         """Return when it comes due next, None where it does no more."""
         return next_due(self.text, made if last is None else last)
+
+
+def _later(at: datetime, span_s: float) -> datetime | None:
+    """Return an instant so many seconds after another, None where the calendar has ended by then."""
+    try:
+        return at + timedelta(seconds=span_s)
+    except OverflowError:
+        return None
 
 
 When = Once | At | Every | Cron

@@ -8,8 +8,8 @@ several processes one runs it. Replays are scheduled, and backups: each have a b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeGuard
 
 from backstory.committing import append
@@ -44,6 +44,8 @@ __all__ = [
 
 _PAGE: Final = 1000
 _LONGEST_NAME: Final = 128
+#: Clocks of machines differ, by less than this.
+_AHEAD: Final = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,10 @@ REPLAY_BOOK: Final = Book(REPLAYS, "replay", {"mode": "exact"})
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A schedule: what it asks for, how often it has run, and when it comes due next (None: no more)."""
+    """A schedule: what it asks for, how often it has run, and when it comes due next (None: no more).
+
+    `seen_at` is when it was looked at.
+    """
 
     name: str
     when: When
@@ -86,11 +91,20 @@ class Schedule:
     made_at: datetime
     runs: int = 0
     last_due: datetime | None = None
+    seen_at: datetime | None = field(default=None, compare=False, repr=False)
 
     @property
     def next_due(self) -> datetime | None:
-        """When it comes due next, aware UTC; None where it does no more."""
-        return self.when.due(self.made_at, self.last_due, self.runs)
+        """When it comes due next, aware UTC; None where it does no more.
+
+        What it counts from, its last run or its making, lies ahead only where the clock was wrong then: it would wait
+        as long as that was wrong, and comes due at once instead.
+        """
+        due = self.when.due(self.made_at, self.last_due, self.runs)
+        counted_from = self.made_at if self.last_due is None else self.last_due
+        if due is None or isinstance(self.when, At) or self.seen_at is None or counted_from - self.seen_at <= _AHEAD:
+            return due
+        return self.seen_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +116,8 @@ class ScheduledRun:
     error: str | None = None
 
 
-def schedules(core: Core, book: Book) -> Program[list[Schedule]]:
-    """Return the schedules that stand, by name."""
+def schedules(core: Core, book: Book, now: datetime | None = None) -> Program[list[Schedule]]:
+    """Return the schedules that stand, by name, as they are seen now, or at an instant that was taken for it."""
     found: dict[str, Schedule] = {}
     types = (book.scheduled, book.unscheduled, book.started)
     after = 0
@@ -113,7 +127,8 @@ def schedules(core: Core, book: Book) -> Program[list[Schedule]]:
         for row in rows:
             _take(found, book, row)
         if len(rows) < _PAGE:
-            return [found[name] for name in sorted(found)]
+            seen_at = now or from_micros(core.clock.now_us())
+            return [replace(found[name], seen_at=seen_at) for name in sorted(found)]
         after = rows[-1].position
 
 
@@ -146,7 +161,8 @@ def schedule(core: Core, book: Book, name: object, when: object, arguments: Mapp
         raise InvalidValueError("when", rule=f"is {when!r}", hint="Give Once, At, Every or Cron.")
     data = {"schedule": name, "when": when_data(when), "arguments": dict(arguments)}
     outcome = yield from append(Commit(core.branch.id, [_draft(core, book, book.scheduled, data)]))
-    return Schedule(name, when, dict(arguments), from_micros(outcome.events[0].recorded_us))
+    made_at, seen_at = (from_micros(at_us) for at_us in (outcome.events[0].recorded_us, core.clock.now_us()))
+    return Schedule(name, when, dict(arguments), made_at, seen_at=seen_at)
 
 
 def unschedule(core: Core, book: Book, name: str) -> Program[bool]:
@@ -171,7 +187,7 @@ def claim(core: Core, book: Book, name: str, now: datetime) -> Program[tuple[Sch
     """
     while True:
         version = yield from core.engine.stream_version(core.lineage, book.stream, LAST_POSITION)
-        known = next((each for each in (yield from schedules(core, book)) if each.name == name), None)
+        known = next((each for each in (yield from schedules(core, book, now)) if each.name == name), None)
         due = None if known is None else known.next_due
         if known is None or due is None or due > now:
             return None

@@ -131,6 +131,62 @@ def nothing_made(*_: Any, **__: Any) -> Any:
     yield
 
 
+class TickingClock(ManualClock):
+    """A clock that goes on each time it is looked at, as real ones do."""
+
+    def now_us(self) -> int:
+        self.advance(timedelta(microseconds=1))
+        return super().now_us()
+
+
+@pytest.mark.parametrize("when", [Every(3600.0), Cron("0 * * * *")])
+@pytest.mark.parametrize("ran_ahead", [True, False])
+def test_after_a_clock_that_was_years_ahead_is_set_right_a_schedule_runs_at_once_and_then_as_it_says(
+    place: Place, when: Every | Cron, ran_ahead: bool
+) -> None:
+    wrong, clock = timedelta(days=3650), TickingClock()
+    with place._replace(clock=clock).open() as store:
+        store.set("custom:a", "x", 1)
+        if ran_ahead:
+            store.backups.schedule("hourly", when)
+            clock.advance(wrong)
+            assert 1 == len(store.backups.run_due())
+        else:
+            clock.advance(wrong)
+            store.backups.schedule("hourly", when)
+        clock.set_back(wrong)
+
+        (known,) = store.backups.schedules()
+        assert known.next_due is not None
+        assert known.next_due <= clock.now()
+        assert [known.runs] == [run.schedule.runs for run in store.backups.run_due()]
+        assert [] == store.backups.run_due()
+        for count in (known.runs + 1, known.runs + 2):
+            clock.advance(3600)
+            assert [(count, None)] == [(run.schedule.runs, run.error) for run in store.backups.run_due()]
+
+
+@pytest.mark.parametrize("when", [Every(3600.0), Cron("0 * * * *")])
+def test_a_clock_that_is_set_back_by_less_than_clocks_differ_repeats_no_run(
+    place: Place, store: StateStore, when: Every | Cron
+) -> None:
+    store.backups.schedule("hourly", when)
+    place.clock.advance(3600)
+    assert 1 == len(store.backups.run_due())
+    place.clock.set_back(timedelta(hours=20))
+    assert [] == store.backups.run_due()
+
+
+def test_what_would_come_due_after_the_end_of_the_calendar_holds_up_nothing_else(
+    place: Place, store: StateStore
+) -> None:
+    for name, when in (("a", Every(1e300)), ("b", Once(1e12)), ("c", Every(60.0))):
+        store.backups.schedule(name, when)
+    assert [("a", None), ("b", None)] == [(each.name, each.next_due) for each in store.backups.schedules()[:2]]
+    place.clock.advance(MINUTE_S)
+    assert ["c"] == [run.schedule.name for run in store.backups.run_due()]
+
+
 def test_of_many_that_look_at_once_one_runs_it(place: Place, store: StateStore) -> None:
     for name in ("a", "b", "c"):
         store.backups.schedule(name, At(LONG_AGO))
