@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
+from backstory.backups.entries import Entry, entry_of, facts_of
+from backstory.backups.index import INDEX_NAME
 from backstory.backups.shelf import Placed
 from backstory.domain.branches import Lineage
 from backstory.domain.chain import genesis
@@ -49,15 +52,31 @@ CONSUMERS: Final = "consumers"
 
 @contextmanager
 def opened(placed: Placed, encryption: Encryption | None) -> Iterator[ArchiveReader]:
-    """Give a reader of a backup's archive, which must be the one that was listed.
+    """Give a reader of a backup's archive, which must be the one that was listed, and say what it was listed with.
 
-    Raises `BackupError`, `IntegrityError` and `EncryptionError`.
+    What is listed may be remembered, and was read without a key: here it is known. Raises `BackupError`,
+    `IntegrityError` and `EncryptionError`.
     """
     backup = placed.entry.backup
     with placed.target.reading(placed.entry.name) as file, reading(file, encryption=encryption) as archive:
         if archive.manifest.header.backup_id != backup.id:
             raise IntegrityError(f"{backup.path} is the archive of another backup", kind="foreign")
+        _check_listed(archive, placed.entry)
         yield archive
+
+
+def _check_listed(archive: ArchiveReader, listed: Entry) -> None:
+    """Raise `IntegrityError` where an archive says something else than it is listed with, but for its key."""
+    backup = listed.backup
+    facts = replace(
+        facts_of(archive.ends), key_id=backup.key_id, checksum=backup.checksum, size_bytes=backup.size_bytes
+    )
+    if entry_of(facts, path=backup.path, name=listed.name) != listed:
+        raise IntegrityError(
+            f"{backup.path} says something else than it is listed with",
+            kind="foreign",
+            hint=f"Delete {INDEX_NAME} beside it, which is made anew, and try again.",
+        )
 
 
 def check_chain(chain: Iterable[Placed], encryption: Encryption | None) -> None:

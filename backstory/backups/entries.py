@@ -13,7 +13,7 @@ from backstory.domain.errors import BackstoryError, BackupError, shown
 from backstory.domain.scopes import Scope
 from backstory.infrastructure.archives.reader import Ends, read_ends
 
-__all__ = ["Entry", "Facts", "entry_at", "entry_of", "facts_at", "info_of"]
+__all__ = ["Entry", "Facts", "entry_at", "entry_of", "facts_at", "facts_of", "info_of"]
 
 _LOG_ID_BYTES: Final = 16
 _HASH_BYTES: Final = 32
@@ -129,8 +129,7 @@ def entry_at(source: str | PathLike[str] | BinaryIO, *, path: str, name: str) ->
 
 def facts_at(source: str | PathLike[str] | BinaryIO, *, path: str) -> Facts:
     """Return what an archive says at its ends; raises as `entry_at` does."""
-    ends = read_ends(source, name=path)
-    return _facts(ends)
+    return facts_of(read_ends(source, name=path))
 
 
 def entry_of(facts: Facts, *, path: str, name: str) -> Entry:
@@ -152,7 +151,8 @@ class _SenselessError(Exception):
     """Something in `info` is not what belongs there."""
 
 
-def _facts(ends: Ends) -> Facts:
+def facts_of(ends: Ends) -> Facts:
+    """Return what the ends of an archive that was read say."""
     manifest, header = ends.manifest, ends.manifest.header
     return Facts(
         backup_id=header.backup_id,

@@ -20,7 +20,7 @@ from backstory.domain.backup_manifests import Backup
 from backstory.domain.errors import BackupError
 from backstory.domain.ports import Program
 from backstory.infrastructure.archives.encryption import Encryption
-from backstory.infrastructure.archives.rewrapping import Rewrapping, rewrap
+from backstory.infrastructure.archives.rewrapping import Rewrapping
 
 __all__ = ["rewrapped", "with_new_key"]
 
@@ -115,7 +115,7 @@ def _refuse(surveyed: Survey, placed: Placed, sorting: _Sorting, old: Encryption
     backup = placed.entry.backup
     paths = [each.entry.backup.path for each in sorting.closed]
     if not sorting.ours and len(paths) <= 1 and "://" not in backup.path:
-        rewrap(paths[0] if paths else backup.path, old, new)
+        Rewrapping(paths[0] if paths else backup.path, old, new).abandon()
     if paths == [backup.path]:
         raise _in_no_folder(backup)
     hidden = surveyed.hidden(backup.id)

@@ -21,7 +21,7 @@ from backstory.infrastructure.archives.manifest import Manifest, PartSummary
 from backstory.infrastructure.archives.records import RecordSplitter
 from backstory.infrastructure.archives.sealing import KeyedSeal, PlainSeal, Seal
 from backstory.infrastructure.archives.source import InputFile, Source, opened
-from backstory.infrastructure.archives.tail import read_tail
+from backstory.infrastructure.archives.tail import Tail, read_tail
 
 __all__ = ["ArchiveReader", "Ends", "read_ends", "read_manifest", "reading", "seal_of"]
 
@@ -62,9 +62,12 @@ def read_ends(source: Source, *, name: str | None = None) -> Ends:
     with opened(source, name=name) as file:
         try:
             head = read_head(file)
-            tail = read_tail(file, head)
+            return _ends(head, read_tail(file, head))
         except BrokenError as error:
             raise error.told(file.name) from error
+
+
+def _ends(head: Head, tail: Tail) -> Ends:
     return Ends(tail.manifest, None if head.slot is None else head.slot.key_id, tail.whole.hex(), tail.size)
 
 
@@ -100,6 +103,11 @@ class ArchiveReader:
     def manifest(self) -> Manifest:
         """What the archive holds."""
         return self._tail.manifest
+
+    @property
+    def ends(self) -> Ends:
+        """What its two ends say."""
+        return _ends(self._head, self._tail)
 
     def parts(self) -> Iterator[tuple[str, Iterator[bytes]]]:
         """Yield each part's name and its records, in the order of writing; all is checked by the time it ends.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from backstory import Encryption
+from backstory.backups.index import INDEX_NAME, read_index, write_index
+from backstory.backups.targets import target_of
 from tests.support.damaged_backups import flipped, rewritten, victim
 
 if TYPE_CHECKING:
@@ -67,3 +70,32 @@ def test_a_damaged_link_is_told_by_what_builds_on_it(encryption: Encryption | No
                 rewritten(backup, flipped(stored, at))
                 found.assert_refused((backup.kind, at))
             rewritten(backup, stored)
+
+
+@SEALS
+@pytest.mark.parametrize(
+    ("part", "name", "lie"),
+    [
+        ("log", "recorded_at", "2000-01-01T00:00:00+00:00"),
+        ("log", "head_hash", "ab" * 32),
+        ("backup", "position", 1),
+        ("backup", "scopes", ["agent:a"]),
+        ("backup", "branch_id", 7),
+        ("backup", "created_at", "2100-01-01T00:00:00+00:00"),
+    ],
+)
+def test_what_an_index_says_and_the_archive_does_not_is_told_and_never_used(
+    encryption: Encryption | None, tmp_path: Path, part: str, name: str, lie: object
+) -> None:
+    with victim(tmp_path, encryption=encryption) as found:
+        found.reader.backups.list()
+        target = target_of(Path(found.chain[-1].path).parent)
+        ((file, known),) = read_index(target).items()
+        info = {**known.facts.info, part: {**known.facts.info[part], name: lie}}
+        write_index(target, {file: replace(known, facts=replace(known.facts, info=info))})
+
+        assert "says something else than it is listed with" in found.assert_refused(name)
+
+        found.assert_unharmed()
+        (Path(target.place) / INDEX_NAME).unlink()
+        found.assert_sound()
