@@ -93,8 +93,10 @@ def check_chain(chain: Iterable[Placed], encryption: Encryption | None) -> None:
 def about_of(archive: ArchiveReader, placed: Placed) -> Mapping[str, Any]:
     """Return what an archive says about itself; raises `BackupError` where a newer release wrote it."""
     for batch in archive.part(ABOUT):
-        said: dict[str, Any] = decode_value(batch[0])
-        if said["records"] > RECORDS:
+        with _making_sense(placed):
+            said: dict[str, Any] = dict(decode_value(batch[0]))
+            records = int(said["records"])
+        if records > RECORDS:
             backup = placed.entry.backup
             raise BackupError(
                 f"{backup.path} was written by a newer release ({placed.entry.product})",
@@ -109,14 +111,16 @@ def about_of(archive: ArchiveReader, placed: Placed) -> Mapping[str, Any]:
 def lineage_in(placed: Placed, encryption: Encryption | None) -> Lineage:
     """Return the lineage of the branch that a backup is of."""
     with opened(placed, encryption) as archive:
-        return tuple((branch, limit) for branch, limit in about_of(archive, placed)["lineage"])
+        said = about_of(archive, placed)
+        with _making_sense(placed):
+            return tuple((int(branch), int(limit)) for branch, limit in said["lineage"])
 
 
 def consumers_in(placed: Placed, encryption: Encryption | None, until: int) -> dict[str, int]:
     """Return how far consumers had come, no farther than a position."""
-    with opened(placed, encryption) as archive:
+    with opened(placed, encryption) as archive, _making_sense(placed):
         found = (decode_value(record) for batch in archive.part(CONSUMERS) for record in batch)
-        return {name: min(position, until) for name, position in found}
+        return {str(name): min(int(position), until) for name, position in found}
 
 
 def stands_in(placed: Placed, encryption: Encryption | None) -> Iterator[Stand]:
@@ -153,6 +157,17 @@ def own_records(placed: Placed, encryption: Encryption | None) -> Iterator[list[
     with opened(placed, encryption) as archive:
         about_of(archive, placed)
         yield from filter(None, archive.part(EVENTS if placed.entry.backup.scopes is None else SELECTED))
+
+
+@contextmanager
+def _making_sense(placed: Placed) -> Iterator[None]:
+    """Raise `IntegrityError` for records that are as they were written, and not by us."""
+    try:
+        yield
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise IntegrityError(
+            f"{placed.entry.backup.path} holds a record that makes no sense: {error}", kind="encoding"
+        ) from error
 
 
 def _not_the_log(placed: Placed, position: int) -> IntegrityError:

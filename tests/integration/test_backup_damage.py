@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from backstory import Encryption
+import backstory
+from backstory import Encryption, IntegrityError
 from backstory.backups.index import INDEX_NAME, read_index, write_index
 from backstory.backups.targets import target_of
+from backstory.infrastructure.archives.reader import reading
+from backstory.infrastructure.archives.writer import ArchiveWriter
 from tests.support.damaged_backups import flipped, rewritten, victim
 
 if TYPE_CHECKING:
@@ -98,4 +102,46 @@ def test_what_an_index_says_and_the_archive_does_not_is_told_and_never_used(
 
         found.assert_unharmed()
         (Path(target.place) / INDEX_NAME).unlink()
-        found.assert_sound()
+
+
+def resealed(backup: Backup, part: str, record: bytes) -> None:
+    """Put another record into one part of a plain archive, with all its hashes made anew."""
+    sink = BytesIO()
+    with reading(backup.path) as archive:
+        writer = ArchiveWriter(sink, backup_id=backup.id)
+        for name, records in archive.parts():
+            writer.begin(name)
+            held = list(records)
+            writer.write_all([record, *held[1:]] if name == part else held)
+        writer.finish(archive.manifest.info)
+    Path(backup.path).write_bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("part", "record"),
+    [
+        ("about", b"[]"),
+        ("about", b"null"),
+        ("about", b'{"lineage":[[0,9]]}'),
+        ("about", b'{"records":"one","lineage":[[0,9]]}'),
+        ("about", b'{"records":1}'),
+        ("about", b'{"records":1,"lineage":null}'),
+        ("about", b'{"records":1,"lineage":[[0]]}'),
+        ("about", b'{"records":1,"lineage":[["main",9]]}'),
+        ("about", b'{"records":1,"lineage":[[[],9]]}'),
+        ("consumers", b'["reader"]'),
+        ("consumers", b'["reader","far"]'),
+        ("consumers", b"7"),
+    ],
+)
+def test_a_record_that_somebody_else_wrote_is_told_as_damage_is(tmp_path: Path, part: str, record: bytes) -> None:
+    with victim(tmp_path) as found:
+        whole = bytes_of(found.chain[-1])
+        resealed(found.chain[-1], part, record)
+
+        report = found.reader.backups.validate(found.chain[-1].path)
+        assert ["holds a record that makes no sense" in each for each in report.errors] == [True]
+        with pytest.raises(IntegrityError, match="makes no sense"):
+            backstory.restore(found.chain[-1].path, f"sqlite:///{tmp_path / 'new' / 'new.db'}", as_of=1)
+        found.assert_unharmed()
+        rewritten(found.chain[-1], whole)
