@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, TypeGuard
 
 from backstory.backups.target import Target
-from backstory.backups.targets import target_of
+from backstory.backups.targets import check_target, is_local_url, target_of
 from backstory.domain.errors import InvalidValueError, shown
 
 __all__ = ["SHORTEST_PREFIX", "canonical", "folder_of", "is_path", "names", "same_file", "target_holding", "text_of"]
@@ -18,10 +18,14 @@ SHORTEST_PREFIX: Final = 8
 
 
 def text_of(wanted: object) -> str:
-    """Return what names a backup as text; raises `InvalidValueError`."""
+    """Return what names a backup as text, the URL of a file on this machine as its path; raises `InvalidValueError`.
+
+    Raises `ConfigError` for a URL of this kind that leads nowhere here.
+    """
     if not isinstance(wanted, (str, PathLike)) or not str(wanted):
         raise InvalidValueError("id_or_path", rule=f"names no backup: {shown(wanted)}", hint="Give an id, or a path.")
-    return str(wanted)
+    text = str(wanted)
+    return str(check_target(text)) if is_local_url(text) else text
 
 
 def is_path(wanted: object) -> TypeGuard[str | PathLike[str]]:
@@ -31,7 +35,7 @@ def is_path(wanted: object) -> TypeGuard[str | PathLike[str]]:
 
 def names(wanted: object, backup_id: str, path: str) -> bool:
     """Return whether a backup of this id and path is meant: by its id, the beginning of it, or its path."""
-    text = str(wanted)
+    text = text_of(wanted)
     if is_path(wanted):
         return same_file(path, text)
     return text == backup_id or (len(text) >= SHORTEST_PREFIX and backup_id.startswith(text))
@@ -39,8 +43,7 @@ def names(wanted: object, backup_id: str, path: str) -> bool:
 
 def canonical(path: str) -> str:
     """Return the path of a file as it is without links and dots; a URL stays as it is."""
-    text = path.removeprefix("file://")
-    return text if "://" in text else os.path.realpath(text)
+    return path if "://" in path else os.path.realpath(path)
 
 
 def same_file(path: str, other: str) -> bool:

@@ -13,7 +13,7 @@ from backstory.backups.folder_target import FolderTarget
 from backstory.backups.target import Stamp, Target
 from backstory.domain.errors import ConfigError, shown
 
-__all__ = ["Stamp", "Target", "check_target", "target_of"]
+__all__ = ["Stamp", "Target", "check_target", "is_local_url", "target_of"]
 
 _FOLDER_SCHEMES: Final = ("file", "local")
 _PASSWORD: Final = re.compile(r"://[^/@]*:[^/]*@")
@@ -40,9 +40,9 @@ def check_target(given: str | PathLike[str]) -> Path | str:
         raise _refused(given, "is neither a folder nor a URL")
     if "://" not in text or not isinstance(given, str):
         return _absolute(text, given)
-    scheme = text.partition("://")[0]
-    if scheme.lower() in _FOLDER_SCHEMES:
+    if is_local_url(text):
         return _folder_of(text)
+    scheme = text.partition("://")[0]
     if _PASSWORD.search(text):
         # The path of a backup is told in the log and in messages: a password in it would be, too.
         raise ConfigError(
@@ -60,6 +60,12 @@ def check_target(given: str | PathLike[str]) -> Path | str:
         ) from error
     check_url(text)
     return text
+
+
+def is_local_url(text: str) -> bool:
+    """Return whether a text is a URL of a file or folder on this machine."""
+    scheme, is_url, _ = text.partition("://")
+    return bool(is_url) and scheme.lower() in _FOLDER_SCHEMES
 
 
 def _folder_of(url: str) -> Path:

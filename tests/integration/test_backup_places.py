@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -182,6 +183,25 @@ def test_a_file_behind_a_url_may_be_called_otherwise_too(store: StateStore) -> N
     with target.reading(Path(backup.path).name) as file, target.writing("copy.backup") as copy:
         copy.write(file.read())
     assert store.backups.validate(f"{place}/copy.backup").is_valid
+
+
+@pytest.mark.parametrize("start", ["file://", "file://localhost", "local://", "FILE://"])
+@pytest.mark.parametrize("name", [None, "nightly 100%.bak"])
+def test_a_file_on_this_machine_is_named_by_its_url(
+    store: StateStore, tmp_path: Path, start: str, name: str | None
+) -> None:
+    backup = store.backups.create(target=f"file://{quote(str(tmp_path / 'off site 50%41'))}")
+    path = Path(backup.path)
+    if name is not None:
+        path = path.rename(tmp_path / name)
+    url = start + quote(str(path))
+
+    assert (backup.id, str(path)) == (store.backups.info(url).id, store.backups.info(url).path)
+    assert store.backups.validate(url).is_valid
+    assert 0 == store.backups.restore(url).restored
+    assert 3 == backstory.restore(url, f"sqlite:///{tmp_path / 'new.db'}").restored
+    store.set("agent:a", "step", "later")
+    assert backup.id == store.backups.create("incremental", parent=url).parent_id
 
 
 def test_a_parent_elsewhere_is_named_by_its_path(store: StateStore, tmp_path: Path) -> None:
