@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -153,7 +154,8 @@ def at_home(options: Settings, url: str) -> Settings:
     A folder means the same for as long as the store is open, wherever the process goes meanwhile.
     """
     if options.backups and "://" not in options.backups:
-        return replace(options, backups=str(Path(options.backups).absolute()))
+        home = os.path.expanduser(options.backups)  # noqa: PTH111 - Path.expanduser fails without a home
+        return replace(options, backups=str(Path(home).absolute()))
     if options.backups or kind_of(url) != "sqlite":
         return options
     return replace(options, backups=f"{Path(sqlite_path(url)).absolute()}.backups")

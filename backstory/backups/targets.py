@@ -39,7 +39,8 @@ def check_target(given: str | PathLike[str]) -> Path | str:
     if not isinstance(text, str) or not text or "\0" in text or text.startswith("://"):
         raise _refused(given, "is neither a folder nor a URL")
     if "://" not in text or not isinstance(given, str):
-        return _absolute(text, given)
+        # A shell leaves it as it is behind `=`, and a file of settings is read by none.
+        return _absolute(os.path.expanduser(text), given)  # noqa: PTH111 - Path.expanduser fails without a home
     if is_local_url(text):
         return _folder_of(text)
     scheme = text.partition("://")[0]

@@ -6,7 +6,10 @@ from typing import Annotated, NamedTuple, TypedDict
 
 from typer import Option
 
-__all__ = ["Asked", "Making", "making"]
+from backstory.cli.failures import UsageError
+from backstory.cli.render import field
+
+__all__ = ["Asked", "Making", "check_lasting", "making"]
 
 
 class Asked(TypedDict):
@@ -23,6 +26,15 @@ class Making(NamedTuple):
     """What a backup is to be."""
 
     asked: Asked
+
+
+def check_lasting(place: str | None) -> None:
+    """Raise `UsageError` for a place that is gone as soon as this process ends."""
+    if place is not None and place.lower().startswith("memory://"):
+        raise UsageError(
+            f"a backup in {field(place)} is gone as soon as this command ends",
+            hint="Give a folder, or the URL of a place that lasts.",
+        )
 
 
 def making(
@@ -48,7 +60,8 @@ def making(
         int, Option("--importance", min=0, metavar="N", help="Where not all fit, the more important stay longer.")
     ] = 0,
 ) -> Making:
-    """Return what a backup is to be."""
+    """Return what a backup is to be; raises `UsageError`."""
+    check_lasting(target)
     return Making(
         Asked(target=target, scopes=scope or None, compression=compression, level=level, importance=importance)
     )

@@ -11,7 +11,7 @@ from typer import Argument, Option, Typer
 
 from backstory.cli import backup_lines, values
 from backstory.cli.backup_keys import Keys, MakingKeys, NewKeys
-from backstory.cli.backup_options import Making
+from backstory.cli.backup_options import Making, check_lasting
 from backstory.cli.commands import command, runner
 from backstory.cli.failures import Exit
 from backstory.cli.lost_stores import backups_of, listed
@@ -53,6 +53,8 @@ def create(
 ) -> None:
     """Back up the store while others go on writing. It holds the log up to its head."""
     kind = "incremental" if incremental or parent is not None else "full"
+    if making.asked["target"] is None:
+        check_lasting(session.settings().backups)
     with session.open(write=True) as store, progress_bar(session.out, "back up") as progress:
         made = store.backups.create(
             kind,

@@ -541,3 +541,28 @@ def test_an_archive_that_was_carried_elsewhere_is_a_backup_by_its_path(plain: An
     carried = shutil.move(backup["path"], folder / "safe" / "mine.bsa")
     assert {**backup, "path": str(carried)} == plain.json("backup", "info", "safe/mine.bsa").value
     assert 0 == plain("backup", "restore", "safe/mine.bsa").code
+
+
+@pytest.mark.parametrize("place", ["memory://kept", "Memory://"])
+def test_no_backup_is_made_where_it_would_be_gone_with_the_command(
+    plain: Any, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    for arguments in (["create", "--target", place], ["schedule", "n", "--every", "1h", "--target", place], ["create"]):
+        if arguments == ["create"]:
+            monkeypatch.setenv("BACKSTORY_BACKUPS", place)
+        answer = plain("backup", *arguments)
+        assert (2, "") == (answer.code, answer.out)
+        assert "is gone as soon as this command ends" in answer.error
+    assert "backup." not in plain.ok("log")
+
+
+def test_a_place_may_be_told_from_the_home_folder_on(plain: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    assert folder / "home" / "a" == Path(made(plain, "--target=~/a")["path"]).parent
+    monkeypatch.setenv("BACKSTORY_BACKUPS", "~/b")
+    assert folder / "home" / "b" == Path(made(plain)["path"]).parent
+    assert 2 == len(plain.json("backup", "list").value)
+    (folder / "backstory.db").rename(folder / "lost.db")
+    (listed,) = plain.json("backup", "list").value
+    assert folder / "home" / "b" == Path(listed["path"]).parent
+    assert not (folder / "~").exists()
