@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import version
 from os import PathLike
 
@@ -11,11 +12,13 @@ from backstory.backups.finding import default_target, shelf
 from backstory.backups.making import create
 from backstory.backups.paths import is_path, target_holding
 from backstory.backups.shelf import Shelf
+from backstory.backups.target import Target
 from backstory.backups.targets import target_of
 from backstory.backups.wishes import Wish, count_of, kind_of, scopes_of
 from backstory.core import Core
 from backstory.domain.backup_manifests import Backup
 from backstory.domain.errors import BackupError, EncryptionError, InvalidValueError, ReadOnlyError
+from backstory.domain.events import from_micros
 from backstory.domain.ports import LAST_POSITION, Program
 from backstory.domain.scopes import Scope
 from backstory.firing import fired
@@ -98,9 +101,16 @@ def made(core: Core, wish: Wish, found: Shelf, progress: Progress | None) -> Pro
     told = {"backup_id": backup_id, "kind": wish.kind, "target": wish.target.place}
     yield from fired(core, "before_backup_create", told)
     done = yield from create(core, wish, found, backup_id, progress)
-    yield from aside(lambda: wish.target.sweep(done.created_at))
+    yield from aside(lambda: _swept(wish.target, core))
     yield from fired(core, "after_backup_create", {**told, "path": done.path, "position": done.position})
     return done
+
+
+def _swept(target: Target, core: Core) -> None:
+    """Delete what killed writers left; the backup is there whether or not that can be done."""
+    # By the clock that files go by: the log's own time stays ahead where that was ahead once.
+    with suppress(BackupError):
+        target.sweep(from_micros(core.clock.now_us()))
 
 
 def _check_scopes(core: Core, wish: Wish) -> Program[None]:

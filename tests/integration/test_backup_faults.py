@@ -27,6 +27,7 @@ from backstory.backups import folder_target, ordering
 from backstory.backups.index import INDEX_NAME
 from backstory.backups.reports import BackupValidation
 from backstory.backups.target import LEFTOVER_AGE
+from backstory.schedules import Once
 from backstory.testing.clock import ManualClock
 from tests.support.damaged_backups import (
     HOME,
@@ -106,6 +107,48 @@ def test_what_a_killed_writer_left_is_no_backup_and_is_swept_after_a_day(url: st
         store.backups.create()
         assert not left.exists()
         assert [True] * 3 == [store.backups.validate(each.id).is_valid for each in store.backups.list()]
+
+
+def test_what_somebody_is_writing_is_not_swept_where_the_log_is_ahead_of_the_clock(url: str, folder: Path) -> None:
+    clock = ManualClock()
+    with backstory.open(url, backups=str(folder), clock=clock) as store:
+        ahead = LEFTOVER_AGE + timedelta(days=1)
+        clock.advance(ahead)
+        fill(store)
+        clock.set_back(ahead)
+        folder.mkdir(exist_ok=True)
+        busy = folder / PARTIAL.format(name="20260101T000000000000Z-full-0123456789abcdef0123456789abcdef.bsa")
+        busy.touch()
+        os.utime(busy, (clock.now().timestamp(),) * 2)
+
+        assert clock.now() < store.backups.create().created_at
+
+        assert busy.exists()
+
+
+def test_a_backup_is_made_though_what_a_killed_writer_left_cannot_be_deleted(
+    url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+
+    def refusing(path: Path, **more: Any) -> None:
+        if path.parent == folder and path.name.endswith(".partial"):
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        real(path, **more)
+
+    with backstory.open(url, backups=str(folder)) as store:
+        fill(store)
+        folder.mkdir(exist_ok=True)
+        left = folder / PARTIAL.format(name="20260101T000000000000Z-full-0123456789abcdef0123456789abcdef.bsa")
+        left.touch()
+        os.utime(left, (0, 0))
+        monkeypatch.setattr(Path, "unlink", refusing)
+
+        assert store.backups.validate(store.backups.create().id).is_valid
+        store.backups.schedule("now", Once(0.0))
+        assert [(True, None)] == [(run.backup is not None, run.error) for run in store.backups.run_due()]
+
+        assert left.exists()
 
 
 def test_a_half_written_file_under_a_backups_name_is_told_and_left_alone(store: StateStore, tmp_path: Path) -> None:
