@@ -14,6 +14,7 @@ from uuid import UUID
 from backstory.async_scheduler import AsyncScheduler
 from backstory.backups import giving_up
 from backstory.backups.aside import Progress
+from backstory.backups.ordering import check_encryption
 from backstory.backups.scheduled import BACKUP_BOOK, BackupRun, completed, made
 from backstory.backups.standing_orders import BackupOrder, order_of
 from backstory.context import context
@@ -21,6 +22,7 @@ from backstory.core import Core
 from backstory.domain.errors import BackstoryError
 from backstory.domain.retention import RetentionPolicy
 from backstory.domain.scopes import Scope
+from backstory.infrastructure.archives.encryption import Encryption
 from backstory.runners import AsyncRunner
 from backstory.schedules import Schedule, When, schedule, schedules, unschedule
 
@@ -78,33 +80,39 @@ class AsyncBackupSchedules:
         """Take a schedule away; False where there is none of this name. What it made stays."""
         return await self._runner.run(unschedule(self._core, BACKUP_BOOK, name))
 
-    async def run_due(self, *, progress: Progress | None = None) -> list[BackupRun]:
+    async def run_due(
+        self, *, encryption: Encryption | None = None, progress: Progress | None = None
+    ) -> list[BackupRun]:
         """Make the backups that are due, each schedule's at most once; return what the runs came to, by name.
 
         What another process has begun is not made again: it is not in the list. A run that goes wrong says so, in the
-        list and in the log, and those after it go on. What was missed is made up for by one. `progress` gets how many
-        events of the backup under way are done, and how many there are. Raises `StoreUnavailableError` and
-        `ReadOnlyError`, where nothing was run.
+        list and in the log, and those after it go on. What was missed is made up for by one. `encryption` is for the
+        schedules that name no key of their own. `progress` gets how many events of the backup under way are done, and
+        how many there are. Raises `StoreUnavailableError` and `ReadOnlyError`, where nothing was run, and
+        `EncryptionError`.
         """
+        check_encryption(encryption)
 
         async def run(due: Schedule, begun: bytes) -> BackupRun:
-            return await self._run(due, begun, progress)
+            return await self._run(due, begun, encryption, progress)
 
         return await AsyncScheduler(self._core, self._runner, BACKUP_BOOK, run).round()
 
-    async def _run(self, due: Schedule, begun: bytes, progress: Progress | None) -> BackupRun:
+    async def _run(
+        self, due: Schedule, begun: bytes, encryption: Encryption | None, progress: Progress | None
+    ) -> BackupRun:
         with context(cause=UUID(bytes=begun)):
-            run = await self._made(due, progress)
+            run = await self._made(due, encryption, progress)
         with suppress(BackstoryError):  # of a store that is away by now, the list says it
             await self._runner.run(completed(self._core, begun, run))
         return run
 
-    async def _made(self, due: Schedule, progress: Progress | None) -> BackupRun:
+    async def _made(self, due: Schedule, encryption: Encryption | None, progress: Progress | None) -> BackupRun:
         """Make a backup, and prune; what goes wrong is in the answer."""
         backup = pruned = error = None
         try:
             order = BackupOrder.of(due.arguments)
-            backup = await self._runner.run(made(self._core, order, progress))
+            backup = await self._runner.run(made(self._core, order, encryption, progress))
             if order.policy is not None:
                 pruned = await self._runner.run(giving_up.prune(self._core, order.policy, dry_run=False))
         except (BackstoryError, OSError) as failure:

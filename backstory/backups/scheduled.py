@@ -23,6 +23,7 @@ from backstory.domain.ports import Program
 from backstory.domain.retention import RetentionReport
 from backstory.domain.scopes import Scope
 from backstory.infrastructure import codec
+from backstory.infrastructure.archives.encryption import Encryption
 from backstory.infrastructure.clock import new_id
 from backstory.schedules import Book, Schedule
 
@@ -45,8 +46,11 @@ class BackupRun:
     error: str | None = None
 
 
-def made(core: Core, order: BackupOrder, progress: Progress | None) -> Program[Backup]:
-    """Make a backup as it is ordered: a full one where there is none to build on, and where it is time for one."""
+def made(core: Core, order: BackupOrder, encryption: Encryption | None, progress: Progress | None) -> Program[Backup]:
+    """Make a backup as it is ordered: a full one where there is none to build on, and where it is time for one.
+
+    `encryption` is what it is encrypted with where the order names no key.
+    """
     wish = wish_of(
         core,
         order.kind,
@@ -54,7 +58,7 @@ def made(core: Core, order: BackupOrder, progress: Progress | None) -> Program[B
         scopes=None if order.scopes is None else [Scope.parse(each) for each in order.scopes],
         compression=order.compression,
         level=order.level,
-        encryption=order.encryption(),
+        encryption=order.encryption() or encryption,
         importance=order.importance,
     )
     found = Shelf()

@@ -21,7 +21,17 @@ from backstory.domain.errors import shown
 if TYPE_CHECKING:
     from backstory.infrastructure.archives.encryption import Encryption
 
-__all__ = ["ENVIRONMENT", "NEW_ENVIRONMENT", "Keys", "MakingKeys", "NewKeys", "keys", "making_keys", "new_keys"]
+__all__ = [
+    "ENVIRONMENT",
+    "NEW_ENVIRONMENT",
+    "Keys",
+    "MakingKeys",
+    "NewKeys",
+    "around",
+    "keys",
+    "making_keys",
+    "new_keys",
+]
 
 ENVIRONMENT: Final = "BACKSTORY_BACKUP_PASSPHRASE"
 NEW_ENVIRONMENT: Final = "BACKSTORY_BACKUP_NEW_PASSPHRASE"
@@ -112,6 +122,12 @@ def making_keys(
             f"--{next(iter(how))} is of no use where nothing is encrypted", hint="Give --encrypt, or a key."
         )
     return MakingKeys(_encryption(found | how) if found else None)
+
+
+def around() -> Encryption | None:
+    """Return what the environment has backups encrypted with that nobody gives a key for."""
+    found = _from_environment(ENVIRONMENT)
+    return _encryption(found) if found else None
 
 
 class NewKeys(NamedTuple):

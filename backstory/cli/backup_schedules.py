@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from typer import Argument, Option
 
-from backstory.cli import backup_lines, backup_options, backup_schedule_lines, due_times, policies
+from backstory.cli import backup_keys, backup_lines, backup_options, backup_schedule_lines, due_times, policies
 from backstory.cli.backup_rollback import app as backups
 from backstory.cli.commands import command
 from backstory.cli.failures import Exit, UsageError
@@ -95,8 +95,9 @@ def unschedule(session: Session, name: Annotated[str, Argument(metavar="NAME", h
 @command(backups, "due")
 def due(session: Session) -> int:
     """Make the backups that are due now; what was missed is made up for by one. Exit code 1: one failed."""
+    encryption = backup_keys.around()
     with session.open(write=True) as store, progress_bar(session.out, "back up") as progress:
-        runs = store.backups.run_due(progress=progress)
+        runs = store.backups.run_due(encryption=encryption, progress=progress)
     tell(session, runs)
     if not runs and not session.out.json:
         session.out.line("nothing is due")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from typer import Typer
 
-from backstory.cli import backup_schedules, schedules
+from backstory.cli import backup_keys, backup_schedules, schedules
 from backstory.cli.commands import command
 from backstory.cli.due_times import left_s
 from backstory.cli.failures import FaultError
@@ -72,6 +72,7 @@ class Server:
     def __init__(self, session: Session) -> None:
         """Take the session; nothing is opened yet."""
         self._session = session
+        self._encryption = backup_keys.around()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._changes: Subscription | None = None
@@ -127,7 +128,7 @@ class Server:
             self._changes = changes
         try:
             while not self._stopping.is_set():
-                backup_schedules.tell(self._session, store.backups.run_due())
+                backup_schedules.tell(self._session, store.backups.run_due(encryption=self._encryption))
                 self._session.out.flush()
                 if not self._stopping.is_set():
                     schedules.tell(self._session, store.replay.run_due(), in_short=True)

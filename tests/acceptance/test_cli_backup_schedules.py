@@ -168,6 +168,16 @@ def test_what_makes_no_sense_is_misuse_and_writes_nothing(stored: Any, line: str
     assert before == stored.ok("export").out
 
 
+def test_what_is_due_is_encrypted_with_the_passphrase_of_the_environment(
+    stored: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BACKSTORY_BACKUP_PASSPHRASE", "correct horse")
+    stored.ok("backup", "schedule", "now", "--at", PAST)
+    (made,) = stored.json("backup", "due").values
+    assert (None, True) == (made["error"], made["backup"]["encrypted"])
+    assert stored.json("backup", "validate", made["backup"]["id"]).value["is_valid"]
+
+
 # serve
 
 
@@ -204,6 +214,16 @@ def test_serve_says_when_it_begins_and_a_line_for_each_run(process: Any) -> None
     _, error = server.communicate(timeout=60)
     assert 0 == server.returncode
     assert error.decode().splitlines()[0].endswith(": 2 schedules of backups, 0 of replays")
+
+
+def test_serve_encrypts_with_the_passphrase_of_its_environment(process: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BACKSTORY_BACKUP_PASSPHRASE", "correct horse")
+    process("set", "session:a", "k", "1")
+    process("backup", "schedule", "now", "--at", PAST)
+    server = process.start("--json", "serve")
+    assert json.loads(Lines(server).next() or "")["backup"]["encrypted"]
+    server.send_signal(signal.SIGTERM)
+    assert 0 == server.wait(60)
 
 
 def test_of_two_that_serve_one_store_one_runs_each(process: Any) -> None:

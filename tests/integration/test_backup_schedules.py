@@ -19,6 +19,7 @@ from backstory import (
     ConfigError,
     Cron,
     Encryption,
+    EncryptionError,
     Every,
     InvalidScopeError,
     InvalidValueError,
@@ -250,6 +251,31 @@ def test_of_so_many_in_a_row_the_first_is_full(place: Place, store: StateStore) 
         store.backups.run_due()
     assert ["full", "incremental", "incremental"] * 2 + ["full"] == kinds(store)
     assert all(store.backups.validate(each.id).is_valid for each in store.backups.list())
+
+
+def test_a_schedule_without_a_key_is_encrypted_with_what_is_given_where_it_runs(
+    tmp_path: Path, place: Place, store: StateStore
+) -> None:
+    (tmp_path / "key").write_text(KEY)
+    store.backups.schedule("a", Every(MINUTE_S), kind="incremental", target=tmp_path / "a")
+    store.backups.schedule(
+        "b", Every(MINUTE_S), target=tmp_path / "b", encryption_from={"key_file": str(tmp_path / "key")}
+    )
+    given = Encryption(passphrase="correct horse", kdf="pbkdf2")  # noqa: S106 - nobody's
+    made = []
+    for encryption in (None, given, given):
+        place.clock.advance(MINUTE_S)
+        made.append([run.backup for run in store.backups.run_due(encryption=encryption)])
+
+    assert [("full", False), ("full", True), ("incremental", True)] == [
+        (own.kind, own.encrypted) for own, _ in made if own is not None
+    ]
+    assert made[2][0] is not None
+    assert store.backups.validate(made[2][0].id, encryption=given).is_valid
+    own_key = Encryption(key=KEY)
+    assert [True] * 3 == [store.backups.validate(other.id, encryption=own_key).is_valid for _, other in made if other]
+    with pytest.raises(EncryptionError):
+        store.backups.run_due(encryption="correct horse")  # type: ignore[arg-type]
 
 
 def test_a_chain_lies_in_its_target_as_a_whole(tmp_path: Path, place: Place, store: StateStore) -> None:
