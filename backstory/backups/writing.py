@@ -14,6 +14,7 @@ from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECT
 from backstory.backups.entries import Entry, entry_at
 from backstory.backups.wishes import Wish
 from backstory.domain.branches import Lineage
+from backstory.domain.errors import BackupError
 from backstory.domain.packed_events import PackedPage
 from backstory.domain.stands import pack_stand
 from backstory.domain.state_hash import StateHash
@@ -117,8 +118,19 @@ class Job:
         place.__exit__(None, None, None)
         self.folded.close()
         self._thread.shutdown()
-        with target.reading(self._name) as file:
-            return entry_at(file, path=target.path_of(self._name), name=self._name)
+        try:
+            with target.reading(self._name) as file:
+                return entry_at(file, path=target.path_of(self._name), name=self._name)
+        except BaseException as error:
+            self._take_away(error)
+            raise
+
+    def _take_away(self, error: BaseException) -> None:
+        """Delete a file that has its name and cannot be read back: nobody is told of it."""
+        try:
+            self.wish.target.delete(self._name)
+        except BackupError as again:
+            error.add_note(f"and: {again}")
 
     def abandon(self, error: BaseException) -> None:
         """Leave nothing behind."""

@@ -30,7 +30,10 @@ class Making(NamedTuple):
 
 def check_lasting(place: str | None) -> None:
     """Raise `UsageError` for a place that is gone as soon as this process ends."""
-    if place is not None and place.lower().startswith("memory://"):
+    if place is None:
+        return
+    scheme, is_url, _ = place.partition("://")
+    if is_url and "memory" in scheme.lower().split("::"):
         raise UsageError(
             f"a backup in {field(place)} is gone as soon as this command ends",
             hint="Give a folder, or the URL of a place that lasts.",

@@ -543,7 +543,7 @@ def test_an_archive_that_was_carried_elsewhere_is_a_backup_by_its_path(plain: An
     assert 0 == plain("backup", "restore", "safe/mine.bsa").code
 
 
-@pytest.mark.parametrize("place", ["memory://kept", "Memory://"])
+@pytest.mark.parametrize("place", ["memory://kept", "Memory://", "simplecache::memory://kept"])
 def test_no_backup_is_made_where_it_would_be_gone_with_the_command(
     plain: Any, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:

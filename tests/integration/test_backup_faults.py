@@ -151,6 +151,20 @@ def test_a_backup_is_made_though_what_a_killed_writer_left_cannot_be_deleted(
         assert left.exists()
 
 
+def test_a_backup_that_cannot_be_read_back_is_not_there(store: StateStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = store.backups.create()
+
+    def refusing(*_: Any, **__: Any) -> Any:
+        raise BackupError("cannot read it: Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("backstory.backups.writing.entry_at", refusing)
+        with pytest.raises(BackupError, match="Input/output error"):
+            store.backups.create()
+    assert [Path(whole.path).name] == [path.name for path in Path(whole.path).parent.glob("*full*")]
+    assert ["create"] == [event.data["what"] for event in store.log(types="backup.failed")]
+
+
 def test_a_half_written_file_under_a_backups_name_is_told_and_left_alone(store: StateStore, tmp_path: Path) -> None:
     whole = store.backups.create()
     half = Path(whole.path).with_name("half.bsa")
