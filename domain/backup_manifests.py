@@ -153,13 +153,15 @@ def standings(backups: Sequence[Backup], *, damage: Mapping[str, str] = _NOTHING
 
     `damage` says, by path, why a file cannot be restored that tells nothing amiss itself. Of several with one id, the
     first that is not damaged counts if they tell the same and are only kept at several paths; the others are its
-    copies. If they differ, nobody knows which one a chain means: none counts, and they stay or go together.
+    copies. If they differ, nobody knows which one a chain means: none counts, and they stay or go together. A file
+    needs the copy of its parent that it is restored with.
     """
     found: dict[int, Standing] = {}
-    by_id: dict[str, int] = {}
-    for each, bearers in _bearers(backups).items():
-        best = sorted(bearers, key=lambda index: backups[index].path in damage)
-        by_id[each] = best[0]
+    bearing = {
+        each: sorted(bearers, key=lambda index: backups[index].path in damage)
+        for each, bearers in _bearers(backups).items()
+    }
+    for best in bearing.values():
         found |= _repeated(backups, best)
         if backups[best[0]].path in damage:
             found.setdefault(best[0], Standing(damage[backups[best[0]].path]))
@@ -168,13 +170,32 @@ def standings(backups: Sequence[Backup], *, damage: Mapping[str, str] = _NOTHING
         climbed: dict[int, int | None] = {}
         at: int | None = start
         while at is not None and at not in found and at not in climbed:
-            parent = by_id.get(backups[at].parent_id or "")
+            parent = next(iter(bearing.get(backups[at].parent_id or "", ())), None)
             climbed[at] = parent
             at = parent
         for index, parent in reversed(climbed.items()):
-            fault = _link_fault(backups, index, parent, found)
-            found[index] = Standing(fault, () if fault or parent is None else (parent,))
+            found[index] = Standing(_link_fault(backups, index, parent, found))
+    for best in bearing.values():
+        if found[best[0]].fault is None and backups[best[0]].parent_id is not None:
+            for index in best:
+                closest = _closest(backups, index, bearing[backups[index].parent_id or ""], damage)
+                found[index] = found[index]._replace(needs=(closest,))
     return [found[index] for index in range(len(backups))]
+
+
+def _closest(backups: Sequence[Backup], index: int, parents: Sequence[int], damage: Mapping[str, str]) -> int:
+    """Return which copy of its parent a backup is restored with: of one key, and, where it can be, in one place."""
+    backup = backups[index]
+
+    def distance(parent: int) -> tuple[bool, bool, bool]:
+        other = backups[parent]
+        return other.path in damage, other.key_id != backup.key_id, _folder(other.path) != _folder(backup.path)
+
+    return min(parents, key=distance)
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _bearers(backups: Sequence[Backup]) -> dict[str, list[int]]:

@@ -169,8 +169,9 @@ class Shelf:
             )
         if not fitting:
             raise _broken_entry(child, f"its parent {parent_id} is not the one that it was made on")
-        # A chain belongs in one place.
-        return min(fitting, key=lambda each: (each.is_damaged, each.target.place != placed.target.place))
+        # A chain belongs in one place, and is opened by one key.
+        place, key_id = placed.target.place, child.key_id
+        return min(fitting, key=lambda each: (each.is_damaged, each.entry.key_id != key_id, each.target.place != place))
 
     def children_of(self, placed: Placed) -> list[Placed]:
         """Return the backups that were made on top of another one."""

@@ -89,6 +89,45 @@ def test_a_chain_goes_on_from_the_copy_that_its_key_opens(
     assert is_opened(store, child.id, OTHER_KEY)
 
 
+@pytest.mark.parametrize("rotated", [True, False])
+def test_pruning_leaves_beside_a_backup_the_copies_that_it_is_restored_with(
+    store: StateStore, tmp_path: Path, rotated: bool
+) -> None:
+    aside, key = tmp_path / "a", KEY
+    store.backups.create(target=aside, scopes=["agent:a"])
+    chain = [store.backups.create(encryption=KEY)]
+    for number in range(2):
+        store.set("agent:a", "step", number)
+        chain.append(store.backups.create("incremental", encryption=KEY))
+    copies = [Path(shutil.copy2(each.path, aside)) for each in chain]
+    if rotated:
+        key = OTHER_KEY
+        for copy in copies:
+            store.backups.rewrap(copy, KEY, OTHER_KEY)
+    Path(chain[-1].path).unlink()
+    assert is_opened(store, copies[-1], key)
+
+    would = store.backups.prune(RetentionPolicy(max_count=0, keep_full=0), dry_run=True)
+    assert would == store.backups.prune(RetentionPolicy(max_count=0, keep_full=0))
+
+    assert set(copies) == set(aside.glob("*.bsa"))
+    assert is_opened(store, copies[-1], key)
+    assert 3 == backstory.restore(copies[-1], f"sqlite:///{tmp_path / 'new.db'}", encryption=key).restored
+
+
+def test_a_chain_is_restored_with_the_copy_of_its_key_wherever_that_lies(store: StateStore, tmp_path: Path) -> None:
+    store.backups.create(target=tmp_path / "a", scopes=["agent:a"])
+    full = store.backups.create(encryption=KEY)
+    store.set("agent:a", "step", "later")
+    child = store.backups.create("incremental", encryption=KEY)
+    copy = Path(shutil.copy2(full.path, tmp_path / "a"))
+    moved = Path(shutil.move(child.path, tmp_path / "a"))
+    store.backups.rewrap(copy, KEY, OTHER_KEY)
+    assert is_opened(store, moved, KEY)
+    assert store.backups.prune(RetentionPolicy(max_count=0)).deleted
+    assert is_opened(store, moved, KEY)
+
+
 def test_a_change_of_keys_that_was_cut_short_is_ended_by_the_next(
     store: StateStore, copied: tuple[Backup, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
