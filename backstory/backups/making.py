@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from backstory.backups.announcing import failed, said
 from backstory.backups.aside import Progress, aside, tell, watching
-from backstory.backups.entries import Entry, info_of
+from backstory.backups.entries import Entry, facts_at, info_of
 from backstory.backups.figures import Seen, state_hash
 from backstory.backups.knowing import all_branches
 from backstory.backups.parents import parent_for
@@ -65,6 +65,7 @@ def _announced(core: Core, wish: Wish, entry: Entry, chain: Sequence[Placed], *,
     """Say that a backup was made, or take it away again: unless nobody knows what the log holds now."""
     try:
         yield from _check_kept(core, chain, since)
+        yield from aside(lambda: _check_keys(chain))
         yield from said(core, entry.backup.id, "Made", backup=_facts(entry.backup))
     except BackstoryError as error:
         if not (isinstance(error, StoreUnavailableError) and error.outcome == "unknown"):
@@ -91,6 +92,23 @@ def _check_kept(core: Core, chain: Sequence[Placed], since: int) -> Program[None
                     hint="Make it again: on another one, or a full one.",
                 )
         query = query._replace(after=rows[-1].position)
+
+
+def _check_keys(chain: Sequence[Placed]) -> None:
+    """Raise `BackupError` where what a backup builds on got another key meanwhile: no one key would open its chain."""
+    for placed in chain:
+        backup = placed.entry.backup
+        if not backup.encrypted:
+            continue
+        with placed.target.reading(placed.entry.name) as file:
+            key_id = facts_at(file, path=backup.path).key_id
+        if key_id != backup.key_id:
+            raise BackupError(
+                f"backup {backup.id}, on which this one was made, got another key meanwhile",
+                backup_id=backup.id,
+                path=backup.path,
+                hint="Make it again, with the new key or as a full one.",
+            )
 
 
 def _facts(backup: Backup) -> dict[str, Any]:

@@ -149,6 +149,25 @@ def test_a_change_of_keys_that_was_cut_short_is_ended_by_the_next(
     assert sorted((path, store.backups.info(path).checksum) for path in (backup.path, str(copy))) == sorted(told)
 
 
+@pytest.mark.parametrize("link", [0, 1])
+def test_a_backup_is_not_made_on_one_that_gets_another_key_meanwhile(
+    store: StateStore, tmp_path: Path, link: int
+) -> None:
+    chain = [store.backups.create(encryption=KEY)]
+    store.set("agent:a", "step", "later")
+    chain.append(store.backups.create("incremental", encryption=KEY))
+    with backstory.open(f"sqlite:///{tmp_path / 'store.db'}", backups=str(tmp_path / "kept")) as other:
+
+        def rotating(_done: int, _total: int) -> None:
+            if store.backups.info(chain[link].id).checksum == chain[link].checksum:
+                other.backups.rewrap(chain[link].id, KEY, OTHER_KEY)
+
+        with pytest.raises(BackupError, match=f"{chain[link].id}, .* got another key meanwhile"):
+            store.backups.create("incremental", encryption=KEY, progress=rotating)
+    assert [each.id for each in reversed(chain)] == [each.id for each in store.backups.list()]
+    assert 1 == len(list(store.log(types="backup.failed")))
+
+
 def test_where_one_copy_cannot_get_the_key_none_does_and_it_is_named(
     store: StateStore, copied: tuple[Backup, Path]
 ) -> None:
