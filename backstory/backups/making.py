@@ -6,10 +6,10 @@ head that it found, page by page, and folds on the way what became of each key.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from backstory.backups.announcing import failed, said
 from backstory.backups.aside import Progress, aside, tell, watching
@@ -39,6 +39,8 @@ __all__ = ["create", "written_since"]
 #: A page holds so many events at most, and so many bytes of data unless one event has more.
 _MOST: Final = 2000
 _PAGE_BYTES: Final = 4_000_000
+#: So often consumers are looked up beside the head, until none of them went on in between.
+_LOOKS: Final = 10
 
 
 def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progress | None) -> Program[Backup]:
@@ -50,15 +52,38 @@ def create(core: Core, wish: Wish, shelf: Shelf, backup_id: str, progress: Progr
         parent = yield from parent_for(core, wish, shelf)
         # The clock first: what is written between the two is not to be missed at an instant that is said to be held.
         now_us = core.clock.now_us()
-        head = yield from core.engine.head()
-        made_at = from_micros(max(now_us, head.recorded_us))
-        entry = yield from _written(core, wish, parent, backup_id, progress=progress, head=head, made_at=made_at)
-        yield from _announced(core, wish, entry, () if parent is None else shelf.chain_of(parent), since=head.position)
+        at = yield from _position(core)
+        made_at = from_micros(max(now_us, at.head.recorded_us))
+        entry = yield from _written(core, wish, parent, backup_id, progress=progress, at=at, made_at=made_at)
+        chain = () if parent is None else shelf.chain_of(parent)
+        yield from _announced(core, wish, entry, chain, since=at.head.position)
     except (BackstoryError, OSError) as error:
         if not wish.scheduled:
             yield from failed(core, backup_id, "create", error)
         raise
     return entry.backup
+
+
+class _Position(NamedTuple):
+    """The position that is backed up, and how far consumers had come there."""
+
+    head: LogHead
+    consumers: Mapping[str, int]
+
+
+def _position(core: Core) -> Program[_Position]:
+    """Return the log's head, and how far consumers had come when it was that.
+
+    Where somebody goes on however often one looks, what they had done before counts: they do the rest again, and leave
+    nothing out.
+    """
+    looks, now = 0, (yield from core.engine.trackings(""))
+    while True:
+        looks += 1
+        found = _Position((yield from core.engine.head()), now)
+        now = yield from core.engine.trackings("")
+        if now == found.consumers or looks == _LOOKS:
+            return found
 
 
 def _announced(core: Core, wish: Wish, entry: Entry, chain: Sequence[Placed], *, since: int) -> Program[None]:
@@ -125,10 +150,11 @@ def written_since(
 ) -> Program[Placed]:
     """Write what the log has added since a backup, up to a position, and say nothing of it; return it as one on top."""
     wish = Wish(kind="incremental", target=target, level=1, encryption=encryption, product=placed.entry.product)
+    consumers = yield from core.engine.trackings("")
     row = (yield from core.engine.events_at([until]))[0]
-    head = LogHead(row.position, row.recorded_us, row.hash)
-    made_at = from_micros(head.recorded_us)
-    entry = yield from _written(core, wish, placed, new_id().hex(), progress=None, head=head, made_at=made_at)
+    at = _Position(LogHead(row.position, row.recorded_us, row.hash), consumers)
+    made_at = from_micros(row.recorded_us)
+    entry = yield from _written(core, wish, placed, new_id().hex(), progress=None, at=at, made_at=made_at)
     return Placed(entry, target)
 
 
@@ -139,9 +165,10 @@ def _written(
     backup_id: str,
     *,
     progress: Progress | None,
-    head: LogHead,
+    at: _Position,
     made_at: datetime,
 ) -> Program[Entry]:
+    head = at.head
     lineage = lineage_within(core.lineage, head.position)
     since = parent.entry.backup.position if parent is not None else 0
     schemas = yield from _schemas(core)
@@ -156,7 +183,6 @@ def _written(
         if parent is not None or wish.scopes is not None:
             seen = Seen(core.engine, lineage, head, job.folded)
             figures = yield from state_hash(seen, wish.scopes, None if parent is None else parent.entry)
-        consumers = yield from core.engine.trackings("")
         info = info_of(
             kind=wish.kind,
             parent_id=None if parent is None else parent.entry.backup.id,
@@ -177,7 +203,7 @@ def _written(
             schemas=schemas,
             product=wish.product,
         )
-        kept = {name: min(at, head.position) for name, at in consumers.items()}
+        kept = {name: min(come, head.position) for name, come in at.consumers.items()}
         return (yield from aside(lambda: job.finish(info, kept)))
     except BaseException as error:
         job.abandon(error)
