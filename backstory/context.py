@@ -113,6 +113,21 @@ def inside_hook(hook: str, author: Author, written: set[Place]) -> Iterator[None
         _inside.reset(inside)
 
 
+@contextmanager
+def elsewhere() -> Iterator[None]:
+    """Give what is written to another store inside the block this context, without what only this store's log knows.
+
+    That log has none of the events that are named as causes here, and no hook runs for it.
+    """
+    inside = _inside.set(None)
+    ambient = _ambient.set({**(_ambient.get() or {}), "cause": None})
+    try:
+        yield
+    finally:
+        _ambient.reset(ambient)
+        _inside.reset(inside)
+
+
 def with_reads(draft: Draft, positions: Iterable[int], *, shared: bytes | None = None) -> Draft:
     """Return a draft that says what it rests on: the positions of the events that wrote what was read.
 

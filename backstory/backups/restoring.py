@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 from backstory.backups.announcing import unsaid
 from backstory.backups.reports import RestoreReport
 from backstory.backups.states import At, Held, held_by
+from backstory.committing import commit_of
 from backstory.context import author_of
 from backstory.core import Core, scope_of
-from backstory.domain.commits import Commit, Decision, Draft, KeyHead, Needs, View
+from backstory.domain.commits import Decision, Draft, KeyHead, Needs, View
 from backstory.domain.context import Author
 from backstory.domain.decisions import Intent
 from backstory.domain.events import MISSING, Difference
@@ -164,11 +165,11 @@ def restored(core: Core, change: Change, origin: Origin) -> Program[RestoreRepor
         return Decision([*drafts, *events], None)
 
     needs = Needs(targets=(snapshot.id,), streams=change.streams(), listings=change.streams())
-    path = core.gate.path
+    intent, path = Intent((), needs, decide), core.gate.path
     if path is not None and path.writes:
-        yield from path.behind(core.session, Intent((), needs, decide), author)
+        yield from path.behind(core.session, intent, author)
     else:
-        yield from core.session.append(Commit(core.branch.id, decide=decide, needs=needs))
+        yield from core.session.append(commit_of(intent, author, core.branch.id))
     return done[0]
 
 

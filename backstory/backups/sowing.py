@@ -11,6 +11,7 @@ from backstory.backups.renewing import check_into, writing_into
 from backstory.backups.reports import RestoreReport
 from backstory.backups.restoring import Change, Origin, Wanted, planned, restored
 from backstory.backups.states import At, Held
+from backstory.context import elsewhere
 from backstory.domain.errors import BackupError
 from backstory.domain.ports import Clock
 from backstory.infrastructure.clock import SystemClock
@@ -54,7 +55,7 @@ def sown(into: str, seed: Seed, *, settings: Settings, clock: Clock | None, dry_
 
 
 def _sown(into: str, seed: Seed, options: Mapping[str, Any]) -> RestoreReport:
-    with open_store(into, **options) as store:
+    with elsewhere(), open_store(into, **options) as store:
         if store.position():
             raise BackupError(f"the store at {into} is not empty", hint="Choose another place for the new store.")
         core, runner = store._core, store._runner  # noqa: SLF001 - it is ours, and new
