@@ -623,6 +623,22 @@ def test_hooks_stand_around_backups_and_may_cancel(quick: Any) -> None:
     assert [backup] == quick.backups.list()
 
 
+@pytest.mark.parametrize("answer", [HookResult.cancel("too late"), HookResult.retry(0.0, 2)], ids=["cancel", "retry"])
+def test_hooks_after_it_do_not_make_what_was_done_look_failed(quick: Any, answer: HookResult) -> None:
+    with_values(quick)
+    for verb in ("create", "restore", "prune"):
+        quick.hooks.register(f"after_backup_{verb}", lambda _: answer, name=verb, background=False)
+    first, before = quick.backups.create(), state(quick)
+    quick.set(S, "k/0", "other")
+    second = quick.backups.create()
+    assert quick.backups.restore(first.id).restored == 1
+    assert before == state(quick)
+    assert quick.backups.prune(RetentionPolicy(max_count=1)).deleted == (first,)
+    assert [second] == quick.backups.list()
+    assert {each.hook for each in quick.hooks.history()} == {"create", "restore", "prune"}
+    assert not list(quick.log(types="backup.failed"))
+
+
 def test_progress_counts_events_up_to_all_of_them(store: Any, tmp_path: Path) -> None:
     with_values(store)
     told: list[tuple[int, int]] = []

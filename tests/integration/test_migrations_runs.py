@@ -427,6 +427,10 @@ def test_hooks_stand_before_a_run_and_after_it(face: str, store_url: str) -> Non
         assert (report.migration_id, 2, "completed") == tuple(
             seen[1][1][word] for word in ("migration_id", "items_migrated", "status")
         )
+        # What was done cannot be refused any more.
+        store.hooks.register("after_migration_rollback", refuses, name="too late", background=False)
+        assert "rolled_back" == store.migrations.rollback(report.migration_id).status
+        assert before == texts(store)
 
 
 @pytest.mark.parametrize("face", FACES)
