@@ -6,7 +6,9 @@ of requests for all of them.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 from backstory.domain.ports import Append, AppendAll, CallOut, Here, Program, Step
@@ -55,6 +57,27 @@ def drive(program: Program[T], execute: Callable[[Any], Any]) -> T:
     except StopIteration as stop:
         answer: T = stop.value
         return answer
+
+
+def _nothing() -> None:
+    pass
+
+
+async def seen_through(work: asyncio.Future[T], *, stop: Callable[[], None] = _nothing) -> T:
+    """Return what comes of the work of a thread; a task that is cancelled meanwhile learns it when that has ended.
+
+    Nobody may clean up, or end a program, under the hands of a thread that is still at work. `stop` asks it to give up.
+    """
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        stop()
+        while not work.done():
+            with suppress(asyncio.CancelledError):  # it is known already
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # nobody wants to know
+        raise
 
 
 def _finished(program: Program[Any], reply: Any, error: Exception | None) -> tuple[bool, Any]:

@@ -6,11 +6,11 @@ import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 from backstory.domain.ports import CallOut, Here, Program
+from backstory.infrastructure.programs import seen_through
 
 __all__ = ["Progress", "aside", "aside_telling", "tell", "telling", "watching"]
 
@@ -41,15 +41,7 @@ def request_of(work: Callable[[], T], *, stop: Callable[[], None] = lambda: None
 
     async def awaiting(_: Any) -> T:
         run = copy_context().run
-        future = asyncio.get_running_loop().run_in_executor(None, run, work)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            # Nobody may clean up under the hands of a thread that is still at work.
-            stop()
-            with suppress(Exception):
-                await future
-            raise
+        return await seen_through(asyncio.get_running_loop().run_in_executor(None, run, work), stop=stop)
 
     return CallOut(lambda _: work(), awaiting)
 

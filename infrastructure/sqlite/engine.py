@@ -21,7 +21,7 @@ from backstory.domain.ports import Clock, Program, Recovery, Step, Stop, never
 from backstory.domain.sequencer import Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.configuration import Settings
-from backstory.infrastructure.programs import advance, drive
+from backstory.infrastructure.programs import advance, drive, seen_through
 from backstory.infrastructure.sql.names import Names, NewNames
 from backstory.infrastructure.sql.reader import SqlReader
 from backstory.infrastructure.sql.statements import Ask, Exclusive, load
@@ -122,7 +122,8 @@ class SqliteEngine(SqlReader):
     async def advance_async(self, program: Program[Any], request: Any) -> Step:
         """Answer requests in a thread of ours: SQLite never blocks the event loop."""
         run = copy_context().run  # what a program finds in the caller's context, it finds in a thread as well
-        return await asyncio.get_running_loop().run_in_executor(self._threads(), run, self.advance, program, request)
+        loop = asyncio.get_running_loop()
+        return await seen_through(loop.run_in_executor(self._threads(), run, self.advance, program, request))
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._closed:

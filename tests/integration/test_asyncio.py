@@ -10,6 +10,7 @@ import pytest
 
 import backstory
 from backstory import ConflictError, Event
+from backstory.domain.ports import Program
 
 
 async def test_many_tasks_write_at_once_and_each_write_is_there_once(store_url: str) -> None:
@@ -136,3 +137,31 @@ def test_an_event_id_that_is_known_is_answered_with_its_first_recording(store_ur
         assert first == again
         assert [1, 2, 1] == [one.position for one in both]
         assert store.position() == 2
+
+
+async def test_a_task_that_is_cancelled_while_a_thread_reads_for_it_is_told_so_when_its_program_has_ended(
+    sqlite_url: str,
+) -> None:
+    at_work, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def program(store: backstory.AsyncStateStore) -> Program[None]:
+        try:
+            yield from store._core.engine.head()
+            at_work.set()
+            assert go_on.wait(60)
+            yield from store._core.engine.head()
+        finally:
+            ended.set()
+
+    async with backstory.open_async(sqlite_url) as store:
+        await store.set("agent:a", "k", 1)
+        task = asyncio.create_task(store._runner.run(program(store)))
+        assert await asyncio.to_thread(at_work.wait, 60)
+        for _ in range(2):  # whoever is impatient
+            task.cancel()
+            await asyncio.sleep(0)
+        assert not task.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert ended.is_set()
