@@ -91,6 +91,10 @@ def _announced(core: Core, wish: Wish, entry: Entry, chain: Sequence[Placed], *,
     try:
         yield from _check_kept(core, chain, since)
         yield from aside(lambda: _check_keys(chain))
+    except BaseException:  # a task that is cancelled may ask nobody for anything any more
+        wish.target.delete(entry.name)
+        raise
+    try:
         yield from said(core, entry.backup.id, "Made", backup=_facts(entry.backup))
     except BackstoryError as error:
         if not (isinstance(error, StoreUnavailableError) and error.outcome == "unknown"):

@@ -14,7 +14,6 @@ from backstory.backups.contents import ABOUT, CONSUMERS, EVENTS, RECORDS, SELECT
 from backstory.backups.entries import Entry, entry_at
 from backstory.backups.wishes import Wish
 from backstory.domain.branches import Lineage
-from backstory.domain.errors import BackupError
 from backstory.domain.packed_events import PackedPage
 from backstory.domain.stands import pack_stand
 from backstory.domain.state_hash import StateHash
@@ -45,6 +44,7 @@ class Job:
         self._busy = busy
         self._slices = 0
         self._underway: Future[None] | None = None
+        self._named = False
         self.events = 0
 
     def begin(self, branch: str) -> None:
@@ -116,33 +116,25 @@ class Job:
         writer.finish(info)
         place, self._place = self._place, None
         place.__exit__(None, None, None)
+        self._named = True
         self.folded.close()
         self._thread.shutdown()
-        try:
-            with target.reading(self._name) as file:
-                return entry_at(file, path=target.path_of(self._name), name=self._name)
-        except BaseException as error:
-            self._take_away(error)
-            raise
-
-    def _take_away(self, error: BaseException) -> None:
-        """Delete a file that has its name and cannot be read back: nobody is told of it."""
-        try:
-            self.wish.target.delete(self._name)
-        except BackupError as again:
-            error.add_note(f"and: {again}")
+        with target.reading(self._name) as file:
+            return entry_at(file, path=target.path_of(self._name), name=self._name)
 
     def abandon(self, error: BaseException) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind: neither what was begun, nor a file that nobody waits for any more."""
         self._thread.shutdown()
         self.folded.close()
-        if self._place is not None:
-            place, self._place = self._place, None
-            try:
+        try:
+            if self._place is not None:
+                place, self._place = self._place, None
                 place.__exit__(type(error), error, error.__traceback__)
-            except BaseException as again:  # noqa: BLE001 - the context manager raises again what it was given
-                if again is not error:
-                    error.add_note(f"and: {again}")
+            elif self._named:
+                self.wish.target.delete(self._name)
+        except BaseException as again:  # noqa: BLE001 - the context manager raises again what it was given
+            if again is not error:
+                error.add_note(f"and: {again}")
 
 
 def _record(page: PackedPage, start: int, at: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import tracemalloc
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,7 @@ from backstory import (
     ReadOnlyError,
     RetentionPolicy,
     Scope,
+    StoreClosedError,
 )
 from backstory.backups import lost
 from backstory.backups.entries import entry_at
@@ -1050,3 +1052,46 @@ async def test_a_task_that_is_cancelled_leaves_no_archive_and_no_new_store(sqlit
         # Whoever is cancelled at the very end finds it done.
         assert [name for name in names(tmp_path) if "new.db" in name] in ([], [into.name])
         assert (await store.backups.restore(backup.id, into=f"sqlite:///{tmp_path}/more.db")).events == backup.events
+
+
+async def test_a_task_that_is_cancelled_once_the_file_has_its_name_leaves_no_archive(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, finish = asyncio.get_running_loop(), Job.finish
+    async with backstory.open_async(sqlite_url, durability="relaxed", backups=tmp_path / "kept") as store:
+        await store.set(S, "k", 1)
+
+        def cancelled(job: Job, *args: Any) -> Any:
+            entry, known = finish(job, *args), threading.Event()
+
+            def cancel() -> None:
+                waiting.cancel()
+                known.set()
+
+            loop.call_soon_threadsafe(cancel)
+            assert known.wait(60)
+            return entry
+
+        monkeypatch.setattr(Job, "finish", cancelled)
+        waiting = asyncio.create_task(store.backups.create())
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert [] == names(tmp_path / "kept")
+
+
+def test_a_store_that_is_closed_once_the_file_has_its_name_leaves_no_archive(
+    sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish = Job.finish
+    with backstory.open(sqlite_url, durability="relaxed", backups=tmp_path / "kept") as store:
+        store.set(S, "k", 1)
+
+        def closed(job: Job, *args: Any) -> Any:
+            entry = finish(job, *args)
+            store.close()
+            return entry
+
+        monkeypatch.setattr(Job, "finish", closed)
+        with pytest.raises(StoreClosedError):
+            store.backups.create()
+    assert [] == names(tmp_path / "kept")
