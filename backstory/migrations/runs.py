@@ -396,6 +396,11 @@ def _origin(core: Core, record: MigrationRun) -> Program[tuple[bytes, bytes]]:
     """Return the correlation of a run, packed, and the id of the event that began it last."""
     rows = yield from rows_of(core.engine, core.lineage, record.id)
     started = [row.event_id for row in rows if row.type == "migration.started"]
+    if not started:
+        raise MigrationError(
+            f"migration {record.migration_id} was planned and never began: this log was cut amid its first commit",
+            hint="There is nothing to go on with, nor to take back. Plan and run it anew.",
+        )
     return rows[0].correlation or b"u" + rows[0].event_id, started[-1]
 
 

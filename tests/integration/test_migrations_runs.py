@@ -506,3 +506,17 @@ def test_a_run_without_anything_to_migrate_moves_the_bindings_all_the_same(store
     assert ("user", "2.0.0") == store.set(S, "user/1", migrated(1)).schema
     assert MISSING is store.get(S, "user/2", MISSING)
     assert [report.migration_id] == [each.migration_id for each in store.migrations.status()]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_run_of_which_a_log_has_nothing_but_the_plan_never_began(face: str) -> None:
+    with opened(face, "memory://") as store:
+        report = up(with_users(store, 2))
+        planned = next(event for event in store.log() if event.type == "migration.planned")
+        fork = store.fork("cut", as_of=planned.position)
+        for go in (fork.migrations.resume, fork.migrations.rollback):
+            with pytest.raises(MigrationError, match="never began"):
+                go(report.migration_id)
+        assert texts(store) != texts(fork)
+        assert "completed" == up(fork).status
+        assert texts(store) == texts(fork)
