@@ -137,6 +137,12 @@ def part_of(extra: bytes | None, name: str) -> Any:
     return _loads(extra).get(name)
 
 
+def tracking_of(extra: bytes | None) -> tuple[str, int] | None:
+    """Return which consumer an event says to have come how far with its commit; most say nothing."""
+    found = part_of(extra, "tracking")
+    return None if found is None else (found[0], found[1])
+
+
 def reads_of(extra: bytes | None) -> tuple[int, ...]:
     """Return the positions of what an event says that it read; most say nothing."""
     if extra is None or _READS not in extra:

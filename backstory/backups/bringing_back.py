@@ -208,16 +208,20 @@ def _whole(where: Located, placed: Placed, ask: Asked) -> Program[RestoreReport]
             added = yield from written_since(where.live, placed, target_of(folder), ask.encryption, until=until)
             chain = [*where.chain, added]
             yield from aside(lambda: check_chain(chain, ask.encryption))
-            report = yield from _from_chain(chain, where.place, ask)
+            report = yield from _from_chain(chain, where.place, ask, live=True)
     return replace(report, backup_id=placed.entry.backup.id)
 
 
-def _from_chain(chain: Sequence[Placed], place: Place, ask: Asked) -> Program[RestoreReport]:
-    return (yield from aside_telling(lambda told: _renewed(chain, place, ask, told), ask.progress, place.position))
+def _from_chain(chain: Sequence[Placed], place: Place, ask: Asked, *, live: bool = False) -> Program[RestoreReport]:
+    return (
+        yield from aside_telling(
+            lambda told: _renewed(chain, place, ask, told, live=live), ask.progress, place.position
+        )
+    )
 
 
-def _renewed(chain: Sequence[Placed], place: Place, ask: Asked, told: Told) -> RestoreReport:
+def _renewed(chain: Sequence[Placed], place: Place, ask: Asked, told: Told, *, live: bool = False) -> RestoreReport:
     assert ask.into is not None
     if ask.dry_run:
         return counted(chain, place, ask.into, ask.encryption, settings=ask.settings, told=told)
-    return renewed(chain, place, ask.into, ask.encryption, settings=ask.settings, told=told)
+    return renewed(chain, place, ask.into, ask.encryption, settings=ask.settings, told=told, live=live)

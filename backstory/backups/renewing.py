@@ -18,6 +18,7 @@ from backstory.domain.errors import BackupError, ConfigError, StoreUnavailableEr
 from backstory.domain.events import StoredEvent
 from backstory.domain.packed_events import packed_page
 from backstory.infrastructure.archives.encryption import Encryption
+from backstory.infrastructure.codec import tracking_of
 from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.sqlite.adopting import adopt, check_place
 from backstory.infrastructure.sqlite.folded_state import FoldedState
@@ -61,17 +62,18 @@ def renewed(
     *,
     settings: Settings,
     told: Told,
+    live: bool = False,
 ) -> RestoreReport:
-    """Make a new store that holds the whole log up to a point.
+    """Make a new store that holds the whole log up to a point; `live`: the last archive is of what the live log added.
 
     Raises `BackupError` where there is a store already, `IntegrityError` for backups that are not what was written;
     then there is no new store.
     """
     kind = check_into(into)
-    watched = _Watched(chain, place, encryption)
+    watched = _Watched(chain, place, encryption, live=live)
     try:
         arguments: dict[str, Any] = {
-            "consumers": lambda: consumers_in(chain[-1], encryption, place.position),
+            "consumers": watched.consumers,
             "settings": settings,
             "progress": told,
         }
@@ -125,19 +127,26 @@ def _report(
 
 
 class _Watched:
-    """The log of a chain up to a point, and how many values its branch holds there."""
+    """The log of a chain up to a point, and what its branch and its consumers have come to there."""
 
-    def __init__(self, chain: Sequence[Placed], place: Place, encryption: Encryption | None) -> None:
+    def __init__(
+        self, chain: Sequence[Placed], place: Place, encryption: Encryption | None, *, live: bool = False
+    ) -> None:
         self._chain = chain
         self._place = place
         self._encryption = encryption
         # How many values there are at a backup's own position is known.
         known = place == place_in(chain, None, encryption)[1]
         self._folded = None if known else FoldedState(lineage_in(chain[-1], encryption))
+        # So is how far consumers had come then. At other points those are asked who told it with what they made of it.
+        self._asks = live or place.position != chain[-1].entry.backup.position
+        self._told: dict[str, int | None] = {}
 
     def pages(self) -> Iterator[list[StoredEvent]]:
         until = self._place.position
         for page in log_pages(self._chain, self._encryption):
+            if self._asks:
+                self._ask(page)
             # What lies behind the point is read to its end all the same: only then is it known to be whole.
             kept = page if page[-1].position <= until else [row for row in page if row.position <= until]
             if kept:
@@ -145,6 +154,20 @@ class _Watched:
                     packed = packed_page(kept)
                     self._folded.take(packed.touches(), packed.record)
                 yield kept
+
+    def _ask(self, page: Sequence[StoredEvent]) -> None:
+        """Note how far consumers had come by the point; None of those that tell it later alone."""
+        for row in page:
+            tracking = tracking_of(row.extra)
+            if tracking is not None and row.position <= self._place.position:
+                self._told[tracking[0]] = tracking[1]
+            elif tracking is not None:
+                self._told.setdefault(tracking[0], None)
+
+    def consumers(self) -> dict[str, int]:
+        """Return how far consumers had come, once all pages were read."""
+        found = {**consumers_in(self._chain[-1], self._encryption, self._place.position), **self._told}
+        return {name: position for name, position in found.items() if position is not None}
 
     def entries(self) -> int:
         if self._folded is None:

@@ -68,7 +68,7 @@ class LogRecorder:
         drafts = [self._draft(stored) for stored in stored_events]
         if not drafts and tracking is None:
             return []
-        outcome = self.log.submit(commits.Commit(drafts=drafts, tracking=self._tracked(tracking)))
+        outcome = self.log.submit(_tracking(drafts, self._tracked(tracking)))
         return [row.position for row in outcome.events]
 
     def _draft(self, stored: StoredEvent) -> commits.Draft:
@@ -212,7 +212,7 @@ class LogTrackingRecorder(LogRecorder, TrackingRecorder):
                 for given, value in values.items()
             }
             intent = decisions.set_many(stream, encoded, author=Author(actor=self._actor))
-        self.log.submit(commits.Commit(drafts=intent.drafts, tracking=self._tracked(tracking)))
+        self.log.submit(_tracking(intent.drafts, self._tracked(tracking)))
 
     def get_state(self, scope: Scope | str, key: str, default: Any = None) -> Any:
         """Return a value that `set_state`, or anybody else, wrote."""
@@ -232,6 +232,14 @@ class LogProcessRecorder(LogTrackingRecorder, LogApplicationRecorder, ProcessRec
     ) -> Sequence[int] | None:
         """Store events and a tracking, all or none; return the events' positions."""
         return self._record(stored_events, tracking)
+
+
+def _tracking(drafts: Sequence[commits.Draft], tracked: commits.Tracking | None) -> commits.Commit:
+    """Return a commit whose last event says how far its recorder has come, so that the log tells it of any point."""
+    if tracked is not None and drafts:
+        last = drafts[-1]
+        drafts = [*drafts[:-1], last._replace(extra=codec.extra_with(last.extra, {"tracking": list(tracked)}))]
+    return commits.Commit(drafts=drafts, tracking=tracked)
 
 
 def _check(stored: StoredEvent) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from eventsourcing.projection import ProjectionRunner
 
 import backstory
 from backstory.committing import append
 from backstory.domain.commits import Commit, Tracking
-from tests.support.background import Gate
+from tests.support.background import PATIENCE_S, Gate
+from tests.support.dogs import DogSchool, TrickCounting, TrickCounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,3 +100,58 @@ def test_what_hooks_were_due_for_is_done_in_a_new_store(store_url: str, tmp_path
         found.set("session:s", "three", 3)
         found.hooks.flush()
     assert seen == [("one", True), ("two", True), ("three", False)]
+
+
+def counted_in(url: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Return how often each trick was learnt in a store: as a view has it that catches up there, and as events do."""
+    learnt: Counter[str] = Counter()
+    env = {"PERSISTENCE_MODULE": "backstory.infrastructure.sqlite", "SQLITE_DBNAME": url.removeprefix("sqlite:///")}
+    with ProjectionRunner(
+        application_class=DogSchool, projection_class=TrickCounting, view_class=TrickCounts, env=env
+    ) as runner:
+        runner.wait(runner.app.recorder.max_notification_id(), timeout=PATIENCE_S)
+    with backstory.open(url) as store, DogSchool(env) as school:
+        for stream in {event.stream for event in store.log() if event.stream.startswith("dog-")}:
+            learnt.update(school.get_tricks(stream.removeprefix("dog-")))
+        return store.items(TrickCounts.SCOPE), dict(learnt)
+
+
+def test_at_any_point_a_view_has_come_as_far_as_what_it_holds(tmp_path: Path) -> None:
+    env = {"PERSISTENCE_MODULE": "backstory.infrastructure.sqlite", "SQLITE_DBNAME": str(tmp_path / "store.db")}
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    with DogSchool(env) as school:
+        school.register_dog("fido")
+        school.add_trick("fido", "roll over")
+        last = school.add_trick("fido", "sit")
+    with ProjectionRunner(
+        application_class=DogSchool, projection_class=TrickCounting, view_class=TrickCounts, env=env
+    ) as runner:
+        runner.wait(last, timeout=PATIENCE_S)
+        with backstory.open(url) as store:
+            early = store.backups.create()
+        runner.wait(runner.app.add_trick("fido", "sit"), timeout=PATIENCE_S)
+    with DogSchool(env) as school:
+        school.register_dog("rex")
+    with backstory.open(url) as store:
+        assert "state.set" in {event.type for event in store.log(since=early.position)}
+        late, head = store.backups.create(), store.position()
+        for position in range(1, head + 1):
+            # Later than the early backup the live log carries on from it.
+            for made, place in ((early, "live"), (late, "archived")):
+                if position <= made.position or made is early:
+                    new = f"sqlite:///{tmp_path / f'{place}-{position}.db'}"
+                    store.backups.restore(made.id, as_of=position, into=new)
+                    viewed, learnt = counted_in(new)
+                    assert viewed == learnt, (place, position)
+
+
+def test_a_consumer_that_keeps_nothing_in_the_log_is_no_farther_than_the_point(store_url: str, tmp_path: Path) -> None:
+    with backstory.open(store_url, backups=tmp_path / "backups") as store:
+        for value in range(4):
+            store.set(S, "k", value)
+        come_to(store, 4)
+        made = store.backups.create()
+    for position, come in ((2, 2), (4, 4)):
+        new = f"sqlite:///{tmp_path / f'{position}.db'}"
+        backstory.restore(made.path, new, as_of=position)
+        assert come_in(new) == {CONSUMER: come}
