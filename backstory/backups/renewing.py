@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backstory.backups.contents import consumers_in, lineage_in, log_pages
 from backstory.backups.places import Place, place_in
@@ -23,6 +23,9 @@ from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.sqlite.adopting import adopt, check_place
 from backstory.infrastructure.sqlite.folded_state import FoldedState
 from backstory.opening import kind_of, sqlite_path
+
+if TYPE_CHECKING:
+    from backstory.hooks.undone import Debts
 
 __all__ = ["check_into", "counted", "renewed", "writing_into"]
 
@@ -138,15 +141,17 @@ class _Watched:
         # How many values there are at a backup's own position is known.
         known = place == place_in(chain, None, encryption)[1]
         self._folded = None if known else FoldedState(lineage_in(chain[-1], encryption))
-        # So is how far consumers had come then. At other points those are asked who told it with what they made of it.
-        self._asks = live or place.position != chain[-1].entry.backup.position
+        # So is how far consumers had come then. At other points those are asked who told it with what they made of it,
+        # and background hooks by what they were due for.
+        asks = live or place.position != chain[-1].entry.backup.position
         self._told: dict[str, int | None] = {}
+        self._debts = _nobodys() if asks else None
 
     def pages(self) -> Iterator[list[StoredEvent]]:
         until = self._place.position
         for page in log_pages(self._chain, self._encryption):
-            if self._asks:
-                self._ask(page)
+            if self._debts is not None:
+                self._ask(page, self._debts)
             # What lies behind the point is read to its end all the same: only then is it known to be whole.
             kept = page if page[-1].position <= until else [row for row in page if row.position <= until]
             if kept:
@@ -155,18 +160,21 @@ class _Watched:
                     self._folded.take(packed.touches(), packed.record)
                 yield kept
 
-    def _ask(self, page: Sequence[StoredEvent]) -> None:
-        """Note how far consumers had come by the point; None of those that tell it later alone."""
+    def _ask(self, page: Sequence[StoredEvent], debts: Debts) -> None:
+        """Note how far consumers had come by the point, None of those that tell it later alone; and what hooks owed."""
         for row in page:
-            tracking = tracking_of(row.extra)
-            if tracking is not None and row.position <= self._place.position:
-                self._told[tracking[0]] = tracking[1]
-            elif tracking is not None:
+            tracking, later = tracking_of(row.extra), row.position > self._place.position
+            if not later:
+                debts.take(row)
+            if tracking is not None and later:
                 self._told.setdefault(tracking[0], None)
+            elif tracking is not None:
+                self._told[tracking[0]] = tracking[1]
 
     def consumers(self) -> dict[str, int]:
         """Return how far consumers had come, once all pages were read."""
         found = {**consumers_in(self._chain[-1], self._encryption, self._place.position), **self._told}
+        found.update({} if self._debts is None else self._debts.marks())
         return {name: position for name, position in found.items() if position is not None}
 
     def entries(self) -> int:
@@ -177,3 +185,10 @@ class _Watched:
     def close(self) -> None:
         if self._folded is not None:
             self._folded.close()
+
+
+def _nobodys() -> Debts:
+    # Whoever has no hooks does not load what runs them.
+    from backstory.hooks.undone import Debts  # noqa: PLC0415
+
+    return Debts()

@@ -28,33 +28,16 @@ class Debt(NamedTuple):
     point: str
 
 
-class Ledger:
-    """What writes were due for and what was recorded since, as far as the log has been read."""
+class Debts:
+    """What writes were due for that nobody has recorded since, in a log that is read row by row."""
 
-    def __init__(self, engine: Engine, writers: Collection[str], seen: int) -> None:
-        self._engine = engine
+    def __init__(self, writers: Collection[str] | None = None) -> None:
+        """Take the writers whose debts count; None: everybody's."""
         self._writers = writers
-        self._ended: set[int] = set()
-        self.seen = seen
         self.due: dict[Debt, StoredEvent] = {}
 
-    def read_on(self) -> Program[None]:
-        """Read what is new, to the end of the log."""
-        rows = yield from self._engine.branches()
-        everything: Lineage = tuple((row.id, FOREVER) for row in rows)
-        # Nobody can record anything on a branch that has ended: nothing is due there any more.
-        self._ended = {row.id for row in rows if row.dropped}
-        self.due = {debt: row for debt, row in self.due.items() if row.branch not in self._ended}
-        while True:
-            page = yield from self._engine.page(LogQuery(everything, after=self.seen, limit=_PAGE))
-            for row in page:
-                self._take_in(row)
-            if page:
-                self.seen = page[-1].position
-            if len(page) < _PAGE:
-                return
-
-    def _take_in(self, row: StoredEvent) -> None:
+    def take(self, row: StoredEvent) -> None:
+        """Take the next row in."""
         if row.type in {HOOK_EXECUTED, HOOK_FAILED}:
             data = codec.decode_value(row.data)
             if _is_final(data):
@@ -62,9 +45,45 @@ class Ledger:
                 self.due.pop(Debt(operation, data["hook"], data["point"]), None)
             return
         owed = due_of(row.extra)
-        if owed is not None and owed.writer in self._writers and row.branch not in self._ended:
+        if owed is not None and (self._writers is None or owed.writer in self._writers):
             point = f"after_state_{VERBS[row.type]}"
             self.due.update((Debt(row.event_id, hook, point), row) for hook in owed.hooks)
+
+    def marks(self) -> dict[str, int]:
+        """Return where the marks of those belong who owe something: right before the first of it."""
+        found: dict[str, int] = {}
+        for row in self.due.values():
+            owed = due_of(row.extra)
+            assert owed is not None
+            place = place_of(owed.writer)
+            found[place] = min(found.get(place, row.position), row.position - 1)
+        return found
+
+
+class Ledger(Debts):
+    """What writers were due for and what was recorded since, as far as the log has been read."""
+
+    def __init__(self, engine: Engine, writers: Collection[str], seen: int) -> None:
+        super().__init__(writers)
+        self._engine = engine
+        self.seen = seen
+
+    def read_on(self) -> Program[None]:
+        """Read what is new, to the end of the log."""
+        rows = yield from self._engine.branches()
+        everything: Lineage = tuple((row.id, FOREVER) for row in rows)
+        # Nobody can record anything on a branch that has ended: nothing is due there any more.
+        ended = {row.id for row in rows if row.dropped}
+        self.due = {debt: row for debt, row in self.due.items() if row.branch not in ended}
+        while True:
+            page = yield from self._engine.page(LogQuery(everything, after=self.seen, limit=_PAGE))
+            for row in page:
+                if row.branch not in ended:
+                    self.take(row)
+            if page:
+                self.seen = page[-1].position
+            if len(page) < _PAGE:
+                return
 
 
 class Undone:

@@ -155,3 +155,32 @@ def test_a_consumer_that_keeps_nothing_in_the_log_is_no_farther_than_the_point(s
         new = f"sqlite:///{tmp_path / f'{position}.db'}"
         backstory.restore(made.path, new, as_of=position)
         assert come_in(new) == {CONSUMER: come}
+
+
+def test_at_any_point_what_hooks_had_not_done_by_then_is_done_in_a_new_store(store_url: str, tmp_path: Path) -> None:
+    gate = Gate()
+    with backstory.open(store_url, backups=tmp_path / "backups") as store:
+        store.hooks.register("after_state_write", gate, name="mail")
+        early = store.backups.create()
+        for key in ("one", "two", "three"):
+            store.set(S, key, 0)
+        gate.open.set()
+        store.hooks.flush()
+        # What is written now is done in good time: an earlier mark is of the past.
+        store.set(S, "four", 0)
+        store.hooks.flush()
+        late = store.backups.create()
+        log = [event for event in store.log() if event.position <= late.position]
+        for position in range(early.position, late.position + 1):
+            past = [event for event in log if event.position <= position]
+            done = {event.data["operation"] for event in past if event.type == "hook.executed"}
+            due = [event.key for event in past if event.type == "state.set" and str(event.event_id) not in done]
+            for made in (early, late):
+                new = f"sqlite:///{tmp_path / f'{made.kind}-{made.position}-{position}.db'}"
+                store.backups.restore(made.id, as_of=position, into=new)
+                again: list[str] = []
+                with backstory.open(new) as found:
+                    found.hooks.register("after_state_write", lambda run, to=again: to.append(run.key), name="mail")
+                    found.hooks.fire("custom:any", None)
+                    found.hooks.flush()
+                assert due == again, (made.position, position)
