@@ -19,6 +19,7 @@ from backstory.infrastructure.configuration import Settings
 from backstory.infrastructure.sqlite.adopting import check_place, partial_of, publish
 from backstory.opening import open as open_store
 from backstory.opening import sqlite_path
+from backstory.store import StateStore
 
 __all__ = ["Seed", "sown"]
 
@@ -42,6 +43,8 @@ def sown(into: str, seed: Seed, *, settings: Settings, clock: Clock | None, dry_
         check_place(path)
     clock = clock or SystemClock()
     if dry_run:
+        if path is None:
+            _check_empty(into, settings)
         would = Change(seed.values, seed.wanted, now_us=clock.now_us())
         return replace(would.report(seed.origin, 0), into=into)
     options = {"namespace": settings.namespace, "durability": settings.durability, "clock": clock}
@@ -56,11 +59,31 @@ def sown(into: str, seed: Seed, *, settings: Settings, clock: Clock | None, dry_
 
 def _sown(into: str, seed: Seed, options: Mapping[str, Any]) -> RestoreReport:
     with elsewhere(), open_store(into, **options) as store:
-        if store.position():
-            raise BackupError(f"the store at {into} is not empty", hint="Choose another place for the new store.")
+        _refuse_filled(store, options["namespace"])
         core, runner = store._core, store._runner  # noqa: SLF001 - it is ours, and new
         change = runner.run(planned(core, seed.values, seed.wanted))
         return runner.run(restored(core, change, seed.origin))
+
+
+def _check_empty(into: str, settings: Settings) -> None:
+    """Raise `BackupError` where a schema holds a store that is not empty; nothing is made."""
+    # Its driver is an extra.
+    from backstory.infrastructure.postgres.adopting import check_place as check_schema  # noqa: PLC0415
+
+    try:
+        check_schema(into, settings)
+    except BackupError:
+        with open_store(into, read_only=True, namespace=settings.namespace) as store:
+            _refuse_filled(store, settings.namespace)
+
+
+def _refuse_filled(store: StateStore, namespace: str) -> None:
+    """Raise `BackupError` where a store is not empty; its URL may hold a password, and the log is told what is said."""
+    if store.position():
+        raise BackupError(
+            f"the schema {namespace} holds a store already, which is not empty",
+            hint="Name an empty database, or another `namespace`.",
+        )
 
 
 def _check_closed(partial: Path, path: Path) -> None:

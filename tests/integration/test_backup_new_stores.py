@@ -57,14 +57,42 @@ def test_a_file_that_sqlite_would_take_for_a_part_of_the_new_store_is_in_its_way
 
 
 @pytest.mark.postgres
-def test_a_schema_that_holds_a_store_is_in_the_way_of_a_new_one(store: Any, postgres_url: str) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_a_schema_that_holds_a_store_is_in_the_way_of_a_new_one(
+    store: Any, postgres_url: str, part: dict[str, Any]
+) -> None:
     backup = store.backups.create()
     with backstory.open(postgres_url) as other:
         other.set(A, "theirs", 1)
         for dry_run in (True, False):
             with pytest.raises(BackupError, match="holds a store already"):
-                store.backups.restore(backup.id, into=postgres_url, dry_run=dry_run)
+                store.backups.restore(backup.id, **part, into=postgres_url, dry_run=dry_run)
         assert {"theirs": 1} == other.items(A)
+
+
+@pytest.mark.postgres
+def test_values_go_into_a_store_that_is_there_if_it_is_empty(store: Any, postgres_url: str) -> None:
+    backup = store.backups.create()
+    backstory.open(postgres_url).close()
+    would = store.backups.restore(backup.id, scope=A, into=postgres_url, dry_run=True)
+    assert would.restored == store.backups.restore(backup.id, scope=A, into=postgres_url).restored > 0
+    with backstory.open(postgres_url) as other:
+        assert store.items(A) == other.items(A)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("part", PARTS)
+def test_no_password_of_a_new_stores_url_gets_into_the_log(store: Any, postgres_url: str, part: dict[str, Any]) -> None:
+    separator = "&" if "?" in postgres_url else "?"
+    url = f"{postgres_url}{separator}password=hunter-two"
+    backup = store.backups.create()
+    store.hooks.register("before_backup_restore", lambda _: None, name="notes")
+    with backstory.open(postgres_url) as other:
+        other.set(A, "theirs", 1)
+    with pytest.raises(BackupError):
+        store.backups.restore(backup.id, **part, into=url)
+    assert {"backup.failed", "hook.executed"} <= {event.type for event in store.log()}
+    assert "hunter-two" not in str([event.data for event in store.log()])
 
 
 @pytest.mark.parametrize("part", PARTS)
