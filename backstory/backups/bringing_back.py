@@ -16,7 +16,7 @@ from backstory.backups.locating import Located, located
 from backstory.backups.making import written_since
 from backstory.backups.ordering import check_writable, for_one_operation
 from backstory.backups.places import Place, check_point
-from backstory.backups.renewing import Told, check_into, counted, renewed
+from backstory.backups.renewing import Told, counted, public_place, renewed
 from backstory.backups.reports import BackupValidation, RestoreReport
 from backstory.backups.restoring import Origin, Wanted, live_state, planned, restored
 from backstory.backups.scratch import scratch
@@ -99,10 +99,9 @@ def restore(
     encryption = for_one_operation(encryption)
     if into is None and not dry_run:
         check_writable(core, "restore a backup")
-    if into is not None:
-        check_into(into)
+    place = None if into is None else public_place(into)
     found, placed = yield from find(core, wanted, encryption)
-    told = {"backup_id": placed.entry.backup.id, "as_of": str(as_of), **selection._asdict(), "into": into}
+    told = {"backup_id": placed.entry.backup.id, "as_of": str(as_of), **selection._asdict(), "into": place}
     ask = Asked(selection, encryption, into, core.settings, core.clock, dry_run, progress)
     return (yield from announced(core, told, _restored(core, found, placed, point, ask), dry_run=dry_run))
 

@@ -27,7 +27,7 @@ from backstory.opening import kind_of, sqlite_path
 if TYPE_CHECKING:
     from backstory.hooks.undone import Debts
 
-__all__ = ["check_into", "counted", "renewed", "writing_into"]
+__all__ = ["check_into", "counted", "public_place", "renewed", "writing_into"]
 
 Told = Callable[[int], None]
 
@@ -42,6 +42,16 @@ def check_into(into: str) -> str:
             hint="Give a sqlite:/// or postgresql:// URL.",
         )
     return kind
+
+
+def public_place(into: str) -> str:
+    """Return the URL of a new store as hooks and the log may have it, without a password; raises `ConfigError`."""
+    if check_into(into) == "sqlite":
+        return into
+    # Its driver is an extra.
+    from backstory.infrastructure.postgres.connections import public_url  # noqa: PLC0415
+
+    return public_url(into)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8Dumper
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
@@ -25,6 +26,26 @@ def check_settings(settings: Settings) -> None:
         raise ConfigError(
             f"namespace is {settings.namespace!r}", key="namespace", hint="Use small letters, digits and underscores."
         )
+
+
+def public_url(url: str) -> str:
+    """Return a URL as a log may keep it, without its password and options.
+
+    Raises `ConfigError`, without a word of it, for one that is none: what does not fit may be a part of the password.
+    """
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        parts = {"host": "@"}
+    user, host, port, name = (str(parts.get(part) or "") for part in ("user", "host", "port", "dbname"))
+    if "@" in host + name or (port and not port.replace(",", "").isdigit()):
+        raise ConfigError(
+            "the PostgreSQL URL is none",
+            key="url",
+            hint="Write postgresql://user:password@host:port/database, with `%2F` for `/` in the password, and so on.",
+        )
+    place = f"{host}:{port}" if port else host
+    return f"postgresql://{user}@{place}/{name}" if user else f"postgresql://{place}/{name}"
 
 
 def adapt(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import backstory
-from backstory import BackupError
+from backstory import BackupError, ConfigError, StoreUnavailableError
 from backstory.testing.clock import ManualClock
 from tests.support.damaged_backups import files_of_at_most
 from tests.support.on_a_loop import FACES, opened
@@ -93,6 +93,30 @@ def test_no_password_of_a_new_stores_url_gets_into_the_log(store: Any, postgres_
         store.backups.restore(backup.id, **part, into=url)
     assert {"backup.failed", "hook.executed"} <= {event.type for event in store.log()}
     assert "hunter-two" not in str([event.data for event in store.log()])
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:hunter/two@localhost:1/db",
+        "postgresql://me:1/hunter@localhost:1/db",
+        "postgresql://me:no@hunter@localhost:1/db",
+        "postgresql://me:hunter%zz@localhost:1/db",
+        "postgresql://me:hunter#two@localhost:1/db",
+        "postgresql://me@localhost:1/db?pasword=hunter",
+    ],
+)
+@pytest.mark.parametrize("part", PARTS)
+def test_a_password_that_is_not_written_as_urls_have_it_gets_nowhere(
+    store: Any, url: str, part: dict[str, Any]
+) -> None:
+    pytest.importorskip("psycopg")
+    backup = store.backups.create()
+    store.hooks.register("before_backup_restore", lambda _: None, name="notes")
+    with pytest.raises((ConfigError, StoreUnavailableError)) as refused:
+        store.backups.restore(backup.id, **part, into=url)
+    assert "hunter" not in str(refused.value)
+    assert "hunter" not in str([event.data for event in store.log()])
 
 
 @pytest.mark.parametrize("part", PARTS)
