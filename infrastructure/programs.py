@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor
 from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -72,12 +73,26 @@ async def seen_through(work: asyncio.Future[T], *, stop: Callable[[], None] = _n
         return await asyncio.shield(work)
     except asyncio.CancelledError:
         stop()
-        while not work.done():
-            with suppress(asyncio.CancelledError):  # it is known already
-                await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # nobody wants to know
+        await _end_of(work)
         raise
+
+
+async def in_a_thread(executor: Executor, work: Callable[[], T]) -> T:
+    """Return what comes of work that a thread of an executor does; seen through, and no dearer where nobody cancels."""
+    done = executor.submit(work)
+    try:
+        return await asyncio.wrap_future(done)
+    except asyncio.CancelledError:
+        await _end_of(asyncio.wrap_future(done))
+        raise
+
+
+async def _end_of(work: asyncio.Future[Any]) -> None:
+    while not work.done():
+        with suppress(asyncio.CancelledError):  # it is known already
+            await asyncio.wait([work])
+    if not work.cancelled():
+        work.exception()  # nobody wants to know
 
 
 def _finished(program: Program[Any], reply: Any, error: Exception | None) -> tuple[bool, Any]:

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
@@ -21,7 +22,7 @@ from backstory.domain.ports import Clock, Program, Recovery, Step, Stop, never
 from backstory.domain.sequencer import Batch
 from backstory.infrastructure.appending import Memory, append
 from backstory.infrastructure.configuration import Settings
-from backstory.infrastructure.programs import advance, drive, seen_through
+from backstory.infrastructure.programs import advance, drive, in_a_thread
 from backstory.infrastructure.sql.names import Names, NewNames
 from backstory.infrastructure.sql.reader import SqlReader
 from backstory.infrastructure.sql.statements import Ask, Exclusive, load
@@ -122,8 +123,7 @@ class SqliteEngine(SqlReader):
     async def advance_async(self, program: Program[Any], request: Any) -> Step:
         """Answer requests in a thread of ours: SQLite never blocks the event loop."""
         run = copy_context().run  # what a program finds in the caller's context, it finds in a thread as well
-        loop = asyncio.get_running_loop()
-        return await seen_through(loop.run_in_executor(self._threads(), run, self.advance, program, request))
+        return await in_a_thread(self._threads(), partial(run, self.advance, program, request))
 
     def _threads(self) -> ThreadPoolExecutor:
         if self._closed:
