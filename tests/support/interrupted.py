@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 THREADS: Final = 4
 _EARLIEST_S: Final = 0.00002
-_LATEST_S: Final = 0.002
+_FIRST_GUESS_S: Final = 0.002
+#: Interrupts come later after one that struck, and else earlier: so some do and some do not, however long writes take.
+_LATER: Final = 1.1
 
 
 class Worker(threading.Thread):
@@ -52,6 +54,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._armed = False
+        self._latest_s = _FIRST_GUESS_S
         self._lots = random.Random(7)  # noqa: S311 - a repeatable choice, no secret
         signal.signal(signal.SIGALRM, self._strike)
 
@@ -63,12 +66,14 @@ class Interrupts:
         """Write a number; return False if an interrupt struck."""
         try:
             self._armed = True
-            signal.setitimer(signal.ITIMER_REAL, self._lots.uniform(_EARLIEST_S, _LATEST_S))
+            signal.setitimer(signal.ITIMER_REAL, self._lots.uniform(_EARLIEST_S, self._latest_s))
             store.set("custom:interrupted", f"key-{number}", number)
             self._armed = False
         except KeyboardInterrupt:
             self._armed = False
+            self._latest_s *= _LATER
             return False
+        self._latest_s = max(self._latest_s / _LATER, 2 * _EARLIEST_S)
         return True
 
 
