@@ -215,6 +215,27 @@ def test_a_full_disk_under_store_and_backups_alike_is_told_as_what_it_is(
     assert_restores(store, store.backups.create(), new_url(tmp_path))
 
 
+def test_where_the_store_has_no_room_nothing_is_pruned_before_somebody_makes_some_by_hand(
+    folder: Path, tmp_path: Path
+) -> None:
+    policy = RetentionPolicy(max_count=1)
+    with backstory.open(f"sqlite:///{tmp_path / 'full.db'}", backups=str(folder)) as store:
+        fill(store)
+        made = [store.backups.create() for _ in range(4)]
+        with files_of_at_most(0):
+            with pytest.raises(StoreUnavailableError, match="full"):
+                store.backups.prune(policy)
+            assert {each.id for each in made} == {each.id for each in store.backups.list()}
+            would = store.backups.prune(policy, dry_run=True)
+        gone = next(each.backup_id for each in would.decisions if not each.keep)
+        Path(store.backups.info(gone).path).unlink()
+
+        assert len(made) - 2 == sum(not each.keep for each in store.backups.prune(policy).decisions)
+
+        assert [made[-1]] == store.backups.list()
+        assert (gone,) == store.backups.usage().missing
+
+
 def test_a_full_disk_leaves_nothing_of_a_new_store(store: StateStore, tmp_path: Path) -> None:
     backup, into = store.backups.create(), new_url(tmp_path)
     store.backups.restore(backup.id, into=into)
