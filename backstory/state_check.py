@@ -18,7 +18,7 @@ from backstory.domain.state_hash import StateHash
 __all__ = ["OwnFold", "state_differences", "state_rows"]
 
 _PAGE: Final = 2000
-#: All branches are folded as one: a stream's name says which it is of.
+#: All branches are folded as one: the name of each stream begins with the number of its branch.
 _TOGETHER: Final = 0
 _TYPES: Final = ("state.*", SCOPE_CLEARED)
 #: Branch, stream, key and the position of the write.
@@ -73,7 +73,7 @@ def _home(branch: int, stream: str) -> str:
 def state_differences(reader: Reader, care: Maintainer, own: OwnFold, everything: Lineage) -> Program[list[Row]]:
     """Return the rows of the projection that the fold has not, and those that only the fold has, sorted.
 
-    None where the projection is dropped, or where somebody wrote meanwhile: then it cannot be told.
+    An empty list where the projection is dropped, or where somebody wrote meanwhile: then it cannot be told.
     """
     head = yield from reader.head()
     projections = yield from care.projections()
@@ -88,13 +88,11 @@ def state_differences(reader: Reader, care: Maintainer, own: OwnFold, everything
     wanted = StateHash()
     for stand in own.stands():
         wanted.add(pack_stand(stand))
-    # Which ones they are is asked only where there are some.
-    same = (found.hex(), found.entries) == (wanted.hex(), wanted.entries)
-    different = (
-        [] if same else sorted(set((yield from state_rows(care))).symmetric_difference(map(_row_of, own.stands())))
-    )
+    different: set[Row] = set()
+    if (found.hex(), found.entries) != (wanted.hex(), wanted.entries):  # only then are all of them in memory
+        different = set((yield from state_rows(care))).symmetric_difference(map(_row_of, own.stands()))
     after = yield from reader.head()
-    return different if after.position == head.position else []
+    return sorted(different) if after.position == head.position else []
 
 
 def _carried_on(reader: Reader, own: OwnFold, everything: Lineage, until: int) -> Program[None]:

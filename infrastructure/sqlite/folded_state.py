@@ -48,7 +48,7 @@ class FoldedState:
         for at, (position, branch, stream, kind, key, expires_us) in enumerate(touches):
             if position > limits.get(branch, 0):
                 continue
-            if kind == STATE_SET:
+            if kind == STATE_SET:  # it has a key, as a delete has; the type checker cannot know, and a look costs
                 try:
                     stands[stream][key] = position, expires_us  # type: ignore[index]
                 except KeyError:
