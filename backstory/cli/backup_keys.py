@@ -27,7 +27,7 @@ __all__ = [
     "Keys",
     "MakingKeys",
     "NewKeys",
-    "around",
+    "environment_key",
     "keys",
     "making_keys",
     "new_keys",
@@ -124,7 +124,7 @@ def making_keys(
     return MakingKeys(_encryption(found | how) if found else None)
 
 
-def around() -> Encryption | None:
+def environment_key() -> Encryption | None:
     """Return what the environment has backups encrypted with that nobody gives a key for."""
     found = _from_environment(ENVIRONMENT)
     return _encryption(found) if found else None

@@ -95,7 +95,7 @@ def unschedule(session: Session, name: Annotated[str, Argument(metavar="NAME", h
 @command(backups, "due")
 def due(session: Session) -> int:
     """Make the backups that are due now; what was missed is made up for by one. Exit code 1: one failed."""
-    encryption = backup_keys.around()
+    encryption = backup_keys.environment_key()
     with session.open(write=True) as store, progress_bar(session.out, "back up") as progress:
         runs = store.backups.run_due(encryption=encryption, progress=progress)
     tell(session, runs)

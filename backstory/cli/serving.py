@@ -72,7 +72,7 @@ class Server:
     def __init__(self, session: Session) -> None:
         """Take the session; nothing is opened yet."""
         self._session = session
-        self._encryption = backup_keys.around()
+        self._encryption = backup_keys.environment_key()
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._changes: Subscription | None = None

@@ -33,17 +33,18 @@ def public_url(url: str) -> str:
 
     Raises `ConfigError`, without a word of it, for one that is none: what does not fit may be a part of the password.
     """
+    refusal = ConfigError(
+        "the PostgreSQL URL is none",
+        key="url",
+        hint="Write postgresql://user:password@host:port/database, with `%2F` for `/` in the password, and so on.",
+    )
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        parts = {"host": "@"}
+        raise refusal from None  # the cause has words of the URL
     user, host, port, name = (str(parts.get(part) or "") for part in ("user", "host", "port", "dbname"))
     if "@" in host + name or (port and not port.replace(",", "").isdigit()):
-        raise ConfigError(
-            "the PostgreSQL URL is none",
-            key="url",
-            hint="Write postgresql://user:password@host:port/database, with `%2F` for `/` in the password, and so on.",
-        )
+        raise refusal
     place = f"{host}:{port}" if port else host
     return f"postgresql://{user}@{place}/{name}" if user else f"postgresql://{place}/{name}"
 
